@@ -1,0 +1,25 @@
+"""Sphinx configuration; `make docs` builds the pages and treats every warning as an error."""
+
+from importlib.metadata import version as installed_version
+
+project = "ndpool"
+author = "The ndpool developers"
+project_copyright = "The ndpool developers"
+release = version = installed_version("ndpool")
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+]
+exclude_patterns = ["_build"]
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+myst_heading_anchors = 3
+
+html_theme = "pydata_sphinx_theme"
+html_title = "ndpool"
+html_theme_options = {"show_prev_next": False, "show_toc_level": 2}

@@ -1,0 +1,146 @@
+"""What ``ndpool demo`` runs: every operation once, on a photograph, with the shortest way to say it in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import skimage.data
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Reduction = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operation of the package, its arguments, and the same result by NumPy."""
+
+    group: str
+    function: str
+    label: str
+    data: str
+    args: tuple[Any, ...]
+    numpy: Callable[[Array], Array]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    differentiable: bool = True
+
+    @property
+    def name(self) -> str:
+        """The function and its arguments, as a reader would say them."""
+        return f"{self.function} {self.label}".rstrip()
+
+
+def photograph(name: str) -> Array:
+    """One of the photographs inside the scikit-image package, as bytes; no network is needed."""
+    return np.asarray(getattr(skimage.data, name)())
+
+
+def photographs() -> dict[str, Array]:
+    """The arrays the cases run on.
+
+    ``lines`` are the 512 rows of a grey photograph, ``image`` is a colour photograph with the channels first, ``batch``
+    is the same as a batch of one, ``pan`` is a pan of 16 frames across another, as a view with overlapping memory, and
+    ``photo`` is one as it was read: bytes, the channels last. Floats are from 0 to 1.
+    """
+
+    def scaled(name: str) -> Array:
+        return photograph(name).astype(np.float32) / np.float32(255)
+
+    astronaut = np.ascontiguousarray(scaled("astronaut").transpose(2, 0, 1))
+    rocket = scaled("rocket").transpose(2, 0, 1)
+    frames = sliding_window_view(rocket, 384, axis=2)[:, :384, ::16]
+    return {
+        "lines": scaled("camera"),
+        "image": astronaut,
+        "batch": astronaut[None],
+        "pan": frames.transpose(0, 2, 1, 3)[:, :16],
+        "photo": photograph("coffee"),
+    }
+
+
+def crops(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """A small float64 piece of each array, for finite differences.
+
+    Neighbouring pixels of a photograph are often equal, and a maximum has no derivative where two cells tie: a ramp of
+    less than one grey level, in a fixed random order, sets them apart.
+    """
+    pieces = {
+        "lines": arrays["lines"][200:202, 200:224],
+        "image": arrays["image"][:2, 100:110, 230:241],
+        "batch": arrays["batch"][:, :2, 100:110, 230:241],
+        "pan": arrays["pan"][:2, :5, 180:189, 150:158],
+        "photo": arrays["photo"][100:110, 280:291, :2] / 255.0,
+    }
+    rng = np.random.default_rng(2)
+    return {
+        name: piece.astype(np.float64) + rng.permutation(piece.size).reshape(piece.shape) / (256.0 * piece.size)
+        for name, piece in pieces.items()
+    }
+
+
+def cases() -> list[Case]:
+    """Every function of the package in its usual form; the windows, strides and paddings vary."""
+    found: list[Case] = []
+    for dims, data, bins in ((1, "lines", 12), (2, "image", 7), (3, "pan", 4)):
+        group, axes = f"{dims}d", tuple(range(-dims, 0))
+        highest, lowest = _windows(np.max, axes, 3, 2, 1, -np.inf), _windows(np.min, axes, 3, 2, 1, np.inf)
+        mean, to = _windows(np.mean, axes, 2, 2), f"to {bins}"
+        found += [
+            Case(group, f"max_pool{dims}d", "k3 s2 p1", data, (3, 2, 1), highest),
+            Case(group, f"min_pool{dims}d", "k3 s2 p1", data, (3, 2, 1), lowest),
+            Case(group, f"avg_pool{dims}d", "k2", data, (2,), mean),
+            Case(group, f"adaptive_avg_pool{dims}d", to, data, (bins,), _bins(np.mean, axes, bins)),
+            Case(group, f"adaptive_max_pool{dims}d", to, data, (bins,), _bins(np.max, axes, bins)),
+        ]
+    found += [
+        Case("global", "global_pool", "avg", "batch", ("avg",), lambda x: x.mean((2, 3))),
+        Case("global", "global_avg_pool", "", "batch", (), lambda x: x.mean((2, 3))),
+        Case("global", "global_max_pool", "", "batch", (), lambda x: x.max((2, 3))),
+    ]
+    plane = {"axis": (0, 1), "stride": 2}
+    for mode, reduction in (("max", np.max), ("min", np.min), ("sum", np.sum), ("avg", np.mean)):
+        way = _windows(reduction, (0, 1), 4, 2)
+        found.append(Case("pool", "pool", f"{mode} k4 s2", "photo", (4, mode), way, plane))
+    padded = {**plane, "padding": 1}
+    found.append(Case("pool", "pool", "count k4 s2 p1", "photo", (4, "count"), _count, padded, differentiable=False))
+    return found
+
+
+def _count(x: Array) -> Array:
+    """The real cells of every window of the last case."""
+    return _windows(np.sum, (0, 1), 4, 2, 1)(np.ones(x.shape, np.int64))
+
+
+def _windows(
+    reduction: Reduction, axes: tuple[int, ...], kernel: int, stride: int, padding: int = 0, fill: float = 0.0
+) -> Callable[[Array], Array]:
+    """Windows as a strided view, reduced over the axes that the view adds."""
+
+    def pooled(x: Array) -> Array:
+        own = [axis % x.ndim for axis in axes]
+        if padding:
+            widths = [(padding, padding) if axis in own else (0, 0) for axis in range(x.ndim)]
+            x = np.pad(x, widths, constant_values=fill)
+        windows = sliding_window_view(x, (kernel,) * len(own), axis=tuple(own))
+        steps = tuple(slice(None, None, stride if axis in own else None) for axis in range(x.ndim))
+        return np.asarray(reduction(windows[steps], axis=tuple(range(-len(own), 0))))
+
+    return pooled
+
+
+def _bins(reduction: Reduction, axes: tuple[int, ...], count: int) -> Callable[[Array], Array]:
+    """Bins along one axis after the other; the mean of a box is the mean of the means along its edges."""
+
+    def pooled(x: Array) -> Array:
+        for axis in axes:
+            length = x.shape[axis]
+            edges = [(i * length // count, -(-(i + 1) * length // count)) for i in range(count)]
+            parts = [reduction(x.take(range(low, high), axis), axis=axis) for low, high in edges]
+            x = np.stack(parts, axis)
+        return x
+
+    return pooled

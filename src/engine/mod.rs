@@ -1,0 +1,169 @@
+//! The traversal: a call is solved into a [`Plan`], cut into tiles, and each tile is staged, reduced and finished.
+
+mod plan;
+mod route;
+mod tile;
+
+pub(crate) use plan::{AxisRequest, DivisorRule, Plan};
+pub(crate) use route::{Offsets, Routed, RoutedAxis, gather, scatter};
+
+use crate::error::{Result, try_vec};
+use crate::kernel::Cells;
+use crate::kernel::dispatch::Level;
+use crate::kernel::finish::{Divisors, Finish, Lower, OutRows};
+use crate::kernel::stage::{Lift, Rows, Stage};
+use crate::parallel::Parallel;
+use crate::reduce::Monoid;
+use crate::strided::Raw;
+
+/// What an operation adds to the engine: its monoid, how cells come in and how results go out.
+pub(crate) trait Job: Sync {
+    /// The monoid of tiles without a special value.
+    type Plain: Monoid;
+    /// The monoid of all other tiles.
+    type Exact: Monoid<Value = <Self::Plain as Monoid>::Value, Tag = <Self::Plain as Monoid>::Tag>;
+
+    /// Fills `into` with staged rows; returns whether the tile needs the exact monoid.
+    fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<Self::Plain>) -> bool;
+
+    /// Writes finished rows.
+    fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Self::Plain>);
+}
+
+/// A tile's rows on their way in.
+pub(crate) struct Staging<'a> {
+    pub rows: Rows<'a>,
+    /// The flat index of each row's position 0, and the steps from there.
+    pub indices: &'a [u64],
+    pub position_step: u64,
+    pub lane_step: u64,
+    pub dilation: usize,
+    /// Divisors by input position, for the gradients of means.
+    pub divisors: Divisors<'a>,
+}
+
+/// A tile's rows on their way out.
+pub(crate) struct Finishing<'a> {
+    /// Rows of the first and the second result.
+    pub rows: [OutRows<'a>; 2],
+    pub divisors: Divisors<'a>,
+    /// The flat index of the first cell of each row's windows, less that of the positions.
+    pub firsts: &'a [u64],
+    /// The rest of that index for each value of a row.
+    pub position_firsts: &'a [u64],
+}
+
+/// Runs a job over a plan.
+pub(crate) fn run<J: Job + ?Sized>(job: &J, plan: &Plan, parallel: &Parallel<'_>) -> Result<()> {
+    match plan.split() {
+        Some((pieces, whole)) => run_in_pieces(job, &pieces, &whole, parallel),
+        None => tile::run(job, plan, parallel),
+    }
+}
+
+/// Reduces windows that are larger than a tile: first their pieces, then the pieces of each window.
+fn run_in_pieces<J: Job + ?Sized>(job: &J, pieces: &Plan, whole: &Plan, parallel: &Parallel<'_>) -> Result<()> {
+    let len = pieces.partials();
+    let mut values = try_vec(len)?;
+    values.resize(len, <J::Plain as Monoid>::Value::default());
+    let mut tags = try_vec(len)?;
+    tags.resize(len, <J::Plain as Monoid>::Tag::default());
+    let partials = (Raw::of(&mut values), Raw::of(&mut tags));
+    tile::run(&InPieces { job, partials }, pieces, parallel)?;
+    tile::run(&OfPieces { job, partials }, whole, parallel)
+}
+
+/// The offset of cell `index`, in C order, of axes given by length and stride.
+fn offset_of(mut index: usize, axes: &[(usize, isize)]) -> isize {
+    let mut offset = 0;
+    for &(len, stride) in axes.iter().rev() {
+        offset += (index % len) as isize * stride;
+        index /= len;
+    }
+    offset
+}
+
+/// Every base with every position of a range: offsets in C order, one axis further in.
+fn cross(bases: &[isize], range: &std::ops::Range<isize>, stride: isize) -> Vec<isize> {
+    bases.iter().flat_map(|base| range.clone().map(move |at| base + at * stride)).collect()
+}
+
+type Partials<J> = (Raw<<<J as Job>::Plain as Monoid>::Value>, Raw<<<J as Job>::Plain as Monoid>::Tag>);
+
+/// Keeps unfinished results.
+struct InPieces<'a, J: Job + ?Sized> {
+    job: &'a J,
+    partials: Partials<J>,
+}
+
+impl<J: Job + ?Sized> Job for InPieces<'_, J> {
+    type Plain = J::Plain;
+    type Exact = J::Exact;
+
+    fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<J::Plain>) -> bool {
+        self.job.stage(level, staging, into)
+    }
+
+    fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<J::Plain>) {
+        let divisors = Divisors::default();
+        let rows = finishing.rows[0];
+        level.run(Finish::<Same<_>> { from: &from.values, rows, divisors, target: self.partials.0 });
+        level.run(Finish::<Same<_>> { from: &from.tags, rows, divisors, target: self.partials.1 });
+    }
+}
+
+/// Takes unfinished results up again.
+struct OfPieces<'a, J: Job + ?Sized> {
+    job: &'a J,
+    partials: Partials<J>,
+}
+
+impl<J: Job + ?Sized> Job for OfPieces<'_, J> {
+    type Plain = J::Plain;
+    type Exact = J::Exact;
+
+    fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<J::Plain>) -> bool {
+        let rows = staging.rows;
+        level.run(Stage::<Same<_>> { source: self.partials.0, rows, into: &mut into.values });
+        level.run(Stage::<Same<_>> { source: self.partials.1, rows, into: &mut into.tags });
+        true
+    }
+
+    fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<J::Plain>) {
+        self.job.finish(level, finishing, from);
+    }
+}
+
+/// Values that stay as they are.
+#[derive(Clone, Copy)]
+struct Same<V>(std::marker::PhantomData<V>);
+
+impl<V: Copy + Default + Send + Sync + 'static> Lift for Same<V> {
+    type Element = V;
+    type Value = V;
+
+    #[inline(always)]
+    fn padding() -> V {
+        V::default()
+    }
+
+    #[inline(always)]
+    fn lift(x: V) -> V {
+        x
+    }
+
+    #[inline(always)]
+    fn special(_: V) -> bool {
+        false
+    }
+}
+
+impl<V: Copy + Send + Sync + 'static> Lower for Same<V> {
+    type Value = V;
+    type Element = V;
+
+    #[inline(always)]
+    fn lower(value: V, _: f64, _: f64) -> V {
+        value
+    }
+}

@@ -1,0 +1,244 @@
+//! Writes rows of results: divided where they are means, lowered into the element type, phases interleaved.
+
+use super::dispatch::Kernel;
+use crate::element::{Element, Ordered, Position};
+use crate::reduce::Addend;
+use crate::strided::Raw;
+
+/// How finished rows relate to the rows of an array.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutRows<'a> {
+    /// Offset in the array of the row's first position, lane 0.
+    pub offsets: &'a [isize],
+    pub positions: usize,
+    pub position_stride: isize,
+    pub lanes: usize,
+    pub lane_stride: isize,
+    /// Position `m * phases + p` is cell `m` of phase `p`.
+    pub phases: usize,
+}
+
+impl OutRows<'_> {
+    /// Values of one row in the work buffer.
+    pub fn row(&self) -> usize {
+        self.positions.div_ceil(self.phases) * self.phases * self.lanes
+    }
+}
+
+/// The divisors of a tile's results: that of a row times that of a position.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Divisors<'a> {
+    /// One for each row; none at all where nothing is divided.
+    pub rows: &'a [f64],
+    /// One for each position and lane, in the order of the array; none where all are 1.
+    pub positions: &'a [f64],
+    /// Their reciprocals.
+    pub reciprocals: &'a [f64],
+}
+
+/// A map from work values to array elements.
+pub(crate) trait Lower: Copy + Send + Sync + 'static {
+    type Value: Copy;
+    type Element: Copy;
+    fn lower(value: Self::Value, divisor: f64, reciprocal: f64) -> Self::Element;
+}
+
+/// Writes a buffer of results into rows of an array.
+pub(crate) struct Finish<'a, L: Lower> {
+    pub from: &'a [L::Value],
+    pub rows: OutRows<'a>,
+    pub divisors: Divisors<'a>,
+    pub target: Raw<L::Element>,
+}
+
+impl<L: Lower> Kernel for Finish<'_, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let OutRows { positions, position_stride, lanes, lane_stride, phases, .. } = self.rows;
+        let row_len = self.rows.row();
+        let contiguous = lane_stride == 1 && position_stride == lanes as isize || lanes == 1 && position_stride == 1;
+        for (row, &offset) in self.rows.offsets.iter().enumerate() {
+            let from = &self.from[row * row_len..(row + 1) * row_len];
+            let divisor = self.divisors.rows.get(row).copied().unwrap_or(1.0);
+            let by = RowDivisor {
+                divisor,
+                reciprocal: 1.0 / divisor,
+                positions: self.divisors.positions,
+                reciprocals: self.divisors.reciprocals,
+            };
+            if phases == 1 && contiguous {
+                self.write(from, offset, 1, positions * lanes, by);
+            } else if phases == 1 && lanes == 1 {
+                self.write(from, offset, position_stride, positions, by);
+            } else if phases == 1 {
+                for position in 0..positions {
+                    let by = by.from(position * lanes);
+                    let offset = offset + position as isize * position_stride;
+                    self.write(&from[position * lanes..], offset, lane_stride, lanes, by);
+                }
+            } else {
+                self.interleave(from, offset, by);
+            }
+        }
+    }
+}
+
+/// The divisors of one row.
+#[derive(Clone, Copy)]
+struct RowDivisor<'a> {
+    divisor: f64,
+    reciprocal: f64,
+    positions: &'a [f64],
+    reciprocals: &'a [f64],
+}
+
+impl RowDivisor<'_> {
+    #[inline(always)]
+    fn from(mut self, at: usize) -> Self {
+        self.positions = self.positions.get(at..).unwrap_or(&[]);
+        self.reciprocals = self.reciprocals.get(at..).unwrap_or(&[]);
+        self
+    }
+}
+
+impl<L: Lower> Finish<'_, L> {
+    #[inline(always)]
+    fn write(&self, from: &[L::Value], offset: isize, stride: isize, n: usize, by: RowDivisor<'_>) {
+        let from = &from[..n];
+        if by.positions.is_empty() {
+            self.target.scatter(offset, stride, n, |j| L::lower(from[j], by.divisor, by.reciprocal));
+        } else {
+            let (positions, reciprocals) = (&by.positions[..n], &by.reciprocals[..n]);
+            self.target.scatter(offset, stride, n, |j| {
+                L::lower(from[j], by.divisor * positions[j], by.reciprocal * reciprocals[j])
+            });
+        }
+    }
+
+    #[inline(always)]
+    fn interleave(&self, from: &[L::Value], offset: isize, by: RowDivisor<'_>) {
+        let OutRows { positions, position_stride, lanes, lane_stride, phases, .. } = self.rows;
+        let cells = positions.div_ceil(phases);
+        if phases == 2 && lanes == 1 && position_stride == 1 && by.positions.is_empty() {
+            let (even, odd) = (&from[..cells], &from[cells..]);
+            self.target.scatter(offset, 1, positions, |j| {
+                let value = if j % 2 == 0 { even[j / 2] } else { odd[j / 2] };
+                L::lower(value, by.divisor, by.reciprocal)
+            });
+            return;
+        }
+        for phase in 0..phases {
+            for cell in 0..(positions - phase).div_ceil(phases) {
+                let position = cell * phases + phase;
+                let offset = offset + position as isize * position_stride;
+                let from = &from[(phase * cells + cell) * lanes..];
+                self.write(from, offset, lane_stride, lanes, by.from(position * lanes));
+            }
+        }
+    }
+}
+
+/// Lowers the order of max, or with `REVERSED` of min.
+#[derive(Clone, Copy)]
+pub(crate) struct FromOrder<T, const REVERSED: bool>(std::marker::PhantomData<T>);
+
+impl<T: Element, const REVERSED: bool> Lower for FromOrder<T, REVERSED> {
+    type Value = T::Order;
+    type Element = T;
+
+    #[inline(always)]
+    fn lower(value: T::Order, _: f64, _: f64) -> T {
+        T::from_order(if REVERSED { value.reversed() } else { value })
+    }
+}
+
+/// Lowers the wider order of max, or with `REVERSED` of min.
+#[derive(Clone, Copy)]
+pub(crate) struct FromRanked<T, const REVERSED: bool>(std::marker::PhantomData<T>);
+
+impl<T: Element, const REVERSED: bool> Lower for FromRanked<T, REVERSED> {
+    type Value = T::Ranked;
+    type Element = T;
+
+    #[inline(always)]
+    fn lower(value: T::Ranked, _: f64, _: f64) -> T {
+        T::from_ranked(if REVERSED { value.reversed() } else { value })
+    }
+}
+
+/// Writes positions as 64-bit indices.
+#[derive(Clone, Copy)]
+pub(crate) struct ToIndex<P>(std::marker::PhantomData<P>);
+
+impl<P: Position> Lower for ToIndex<P> {
+    type Value = P;
+    type Element = i64;
+
+    #[inline(always)]
+    fn lower(position: P, _: f64, _: f64) -> i64 {
+        position.get() as i64
+    }
+}
+
+/// Writes sums.
+#[derive(Clone, Copy)]
+pub(crate) struct ToSum<V, T>(std::marker::PhantomData<(V, T)>);
+
+impl<V: Addend, T: Element> Lower for ToSum<V, T> {
+    type Value = V;
+    type Element = T;
+
+    #[inline(always)]
+    fn lower(sum: V, _: f64, _: f64) -> T {
+        sum.to_sum()
+    }
+}
+
+/// Writes means.
+#[derive(Clone, Copy)]
+pub(crate) struct ToMean<V, T>(std::marker::PhantomData<(V, T)>);
+
+impl<V: Addend, T: Element> Lower for ToMean<V, T> {
+    type Value = V;
+    type Element = T;
+
+    #[inline(always)]
+    fn lower(sum: V, divisor: f64, reciprocal: f64) -> T {
+        sum.to_mean(divisor, reciprocal)
+    }
+}
+
+/// Divides staged cotangents by the divisors of the means they belong to.
+pub(crate) struct Divide<'a, T> {
+    pub values: &'a mut [f64],
+    /// Values of one row; positions and lanes as in the divisors, split into `phases`.
+    pub row: usize,
+    pub divisors: Divisors<'a>,
+    /// The element type whose rounding the quotients see: a float64 is divided, a narrower one multiplied.
+    pub element: std::marker::PhantomData<T>,
+}
+
+impl<T: Element> Kernel for Divide<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (row, values) in self.values.chunks_exact_mut(self.row).enumerate() {
+            let divisor = self.divisors.rows.get(row).copied().unwrap_or(1.0);
+            let reciprocal = 1.0 / divisor;
+            if size_of::<T>() == 8 {
+                if self.divisors.positions.is_empty() {
+                    values.iter_mut().for_each(|value| *value /= divisor);
+                } else {
+                    values.iter_mut().zip(self.divisors.positions).for_each(|(value, by)| *value /= divisor * by);
+                }
+            } else if self.divisors.positions.is_empty() {
+                values.iter_mut().for_each(|value| *value *= reciprocal);
+            } else {
+                values.iter_mut().zip(self.divisors.reciprocals).for_each(|(value, by)| *value *= reciprocal * by);
+            }
+        }
+    }
+}

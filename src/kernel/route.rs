@@ -1,0 +1,94 @@
+//! Sends values to and from the cells that won: the gradient of max and min, and its linear map forwards.
+//!
+//! Each output keeps the *offset* of its winner: the distance, in the flat order of the pooled axes, from the first cell
+//! of its window. It fits one or two bytes for all but huge windows, and finding the cell again is one addition.
+
+use super::dispatch::Kernel;
+use crate::element::Position;
+use crate::strided::Raw;
+
+/// Turns flat indices into offsets: subtracts the index of each window's first cell.
+pub(crate) struct Encode<'a, P> {
+    pub tags: &'a mut [P],
+    /// For each row, the part of its first cells' index that all its windows share.
+    pub rows: &'a [u64],
+    /// For each value of a row, the rest.
+    pub positions: &'a [u64],
+}
+
+impl<P: Position> Kernel for Encode<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (tags, &row) in self.tags.chunks_exact_mut(self.positions.len()).zip(self.rows) {
+            for (tag, &position) in tags.iter_mut().zip(self.positions) {
+                *tag = P::new(tag.get().wrapping_sub(row + position));
+            }
+        }
+    }
+}
+
+/// Adds each cotangent to the cell that its window took its value from, in ascending order of windows.
+pub(crate) struct Scatter<'a> {
+    /// `[planes][windows][lanes]`.
+    pub cotangents: &'a [f64],
+    pub offsets: &'a [u64],
+    /// For each window, the flat index of its first cell, less that of the first cell of `into`.
+    pub firsts: &'a [i64],
+    pub lanes: usize,
+    /// `[planes][cells][lanes]`.
+    pub into: &'a mut [f64],
+    pub cells: usize,
+}
+
+impl Kernel for Scatter<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (windows, cells) = (self.firsts.len() * self.lanes, self.cells * self.lanes);
+        self.into.fill(0.0);
+        if windows == 0 {
+            return;
+        }
+        let planes = self.cotangents.chunks_exact(windows).zip(self.offsets.chunks_exact(windows));
+        for ((cotangents, offsets), into) in planes.zip(self.into.chunks_exact_mut(cells)) {
+            let values = cotangents.chunks_exact(self.lanes).zip(offsets.chunks_exact(self.lanes));
+            for ((cotangents, offsets), &first) in values.zip(self.firsts) {
+                for (lane, (&cotangent, &offset)) in cotangents.iter().zip(offsets).enumerate() {
+                    // Windows of a neighbouring tile may point outside; as unsigned numbers these are all too large.
+                    let cell = first.wrapping_add(offset as i64) as usize;
+                    if cell < self.cells {
+                        into[cell * self.lanes + lane] += cotangent;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Reads, for each window, the cell that its value came from.
+pub(crate) struct Gather<'a, T> {
+    /// An array in the flat order of the pooled axes.
+    pub source: Raw<T>,
+    /// Where the first cell of the pooled axes lies in it.
+    pub base: isize,
+    /// Cells of a plane; a window without cells points past them.
+    pub cells: u64,
+    pub firsts: &'a [u64],
+    pub offsets: &'a [u64],
+    pub into: &'a mut [T],
+}
+
+impl<T: Copy + Default> Kernel for Gather<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for ((into, &first), &offset) in self.into.iter_mut().zip(self.firsts).zip(self.offsets) {
+            let cell = first.wrapping_add(offset);
+            *into = if cell < self.cells { self.source.row(self.base + cell as isize, 1)[0] } else { T::default() };
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Brings rows of an array into a work buffer: lifted into the work type, split into phases, padded, NaN noticed.
+
+use super::dispatch::Kernel;
+use super::doubling::next_cell;
+use crate::element::{Element, Ordered, Position};
+use crate::reduce::Addend;
+use crate::strided::Raw;
+
+/// How staged rows relate to the rows of an array. Positions are those of the axis that the first pass reduces along.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows<'a> {
+    /// Offset in the array of position 0, lane 0 of each row.
+    pub offsets: &'a [isize],
+    /// The first position staged; negative in the padding.
+    pub first: isize,
+    /// Positions staged.
+    pub positions: usize,
+    /// Length of the axis.
+    pub len: usize,
+    pub position_stride: isize,
+    pub lanes: usize,
+    pub lane_stride: isize,
+    /// Position `first + m * phases + q` becomes cell `m` of phase `q`.
+    pub phases: usize,
+}
+
+impl Rows<'_> {
+    /// Cells of one phase, in positions.
+    pub fn cells(&self) -> usize {
+        self.positions.div_ceil(self.phases)
+    }
+
+    /// Values of one staged row.
+    pub fn row(&self) -> usize {
+        self.cells() * self.phases * self.lanes
+    }
+
+    /// Positions that lie on the axis: the first of them, counted from the first staged, and their number.
+    #[inline(always)]
+    fn on_axis(&self) -> (usize, usize) {
+        let begin = (-self.first).max(0);
+        let end = (self.len as isize - self.first).min(self.positions as isize);
+        (begin as usize, (end - begin).max(0) as usize)
+    }
+}
+
+/// A map from array elements to work values.
+pub(crate) trait Lift: Copy + Send + Sync + 'static {
+    type Element: Copy;
+    type Value: Copy + Default;
+    /// What padding holds.
+    fn padding() -> Self::Value;
+    fn lift(x: Self::Element) -> Self::Value;
+    /// Whether a tile with this value needs the exact monoid.
+    fn special(value: Self::Value) -> bool;
+}
+
+/// Fills a buffer with staged rows; returns whether a special value is among them.
+pub(crate) struct Stage<'a, L: Lift> {
+    pub source: Raw<L::Element>,
+    pub rows: Rows<'a>,
+    pub into: &'a mut [L::Value],
+}
+
+impl<L: Lift> Kernel for Stage<'_, L> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let Rows { first, lanes, position_stride, lane_stride, phases, .. } = self.rows;
+        let (begin, held) = self.rows.on_axis();
+        let row_len = self.rows.row();
+        let cells = self.rows.cells();
+        let contiguous = lane_stride == 1 && (held <= 1 || position_stride == lanes as isize) || lanes == 1 && position_stride == 1;
+        let mut special = false;
+        for (row, &offset) in self.rows.offsets.iter().enumerate() {
+            let into = &mut self.into[row * row_len..(row + 1) * row_len];
+            if held < cells * phases {
+                into.fill(L::padding());
+            }
+            let offset = offset + (first + begin as isize) * position_stride;
+            if contiguous && phases == 1 {
+                let source = self.source.row(offset, held * lanes);
+                special |= lift_row::<L>(source, &mut into[begin * lanes..(begin + held) * lanes]);
+            } else if contiguous && lanes == 1 {
+                let source = self.source.row(offset, held);
+                if phases == 2 {
+                    split_in_two::<L>(source, begin, into.split_at_mut(cells));
+                } else {
+                    split::<L>(source, begin, phases, cells, into);
+                }
+                special |= source.iter().fold(false, |any, &x| any | L::special(L::lift(x)));
+            } else if lanes == 1 && phases == 1 {
+                let into = &mut into[begin..begin + held];
+                self.source.gather(offset, position_stride, into, L::lift);
+                special |= into.iter().fold(false, |any, &value| any | L::special(value));
+            } else {
+                for position in 0..held {
+                    let at = begin + position;
+                    let to = (at % phases * cells + at / phases) * lanes;
+                    let into = &mut into[to..to + lanes];
+                    let offset = offset + position as isize * position_stride;
+                    if lane_stride == 1 {
+                        special |= lift_row::<L>(self.source.row(offset, lanes), into);
+                    } else {
+                        self.source.gather(offset, lane_stride, into, L::lift);
+                        special |= into.iter().fold(false, |any, &value| any | L::special(value));
+                    }
+                }
+            }
+        }
+        special
+    }
+}
+
+#[inline(always)]
+fn lift_row<L: Lift>(source: &[L::Element], into: &mut [L::Value]) -> bool {
+    const N: usize = 16;
+    let mut special = [0u32; N];
+    let n = source.len().min(into.len());
+    let (blocks, rest) = source[..n].as_chunks::<N>();
+    let (into_blocks, into_rest) = into[..n].as_chunks_mut::<N>();
+    for (source, into) in blocks.iter().zip(into_blocks) {
+        for l in 0..N {
+            let value = L::lift(source[l]);
+            special[l] |= L::special(value) as u32;
+            into[l] = value;
+        }
+    }
+    for (&source, into) in rest.iter().zip(into_rest) {
+        *into = L::lift(source);
+        special[0] |= L::special(*into) as u32;
+    }
+    special.iter().fold(0, |any, one| any | one) != 0
+}
+
+/// Even and odd cells; the first of `source` is cell `begin`.
+#[inline(always)]
+fn split_in_two<L: Lift>(source: &[L::Element], begin: usize, (even, odd): (&mut [L::Value], &mut [L::Value])) {
+    let (mut source, mut at) = (source, begin / 2);
+    if begin % 2 == 1
+        && let Some((first, rest)) = source.split_first()
+    {
+        odd[at] = L::lift(*first);
+        (source, at) = (rest, at + 1);
+    }
+    let (pairs, rest) = source.as_chunks::<2>();
+    for ((pair, even), odd) in pairs.iter().zip(&mut even[at..]).zip(&mut odd[at..]) {
+        *even = L::lift(pair[0]);
+        *odd = L::lift(pair[1]);
+    }
+    if let [last] = rest {
+        even[at + pairs.len()] = L::lift(*last);
+    }
+}
+
+#[inline(always)]
+fn split<L: Lift>(source: &[L::Element], begin: usize, phases: usize, cells: usize, into: &mut [L::Value]) {
+    for phase in 0..phases {
+        let skip = (phase + phases - begin % phases) % phases;
+        let into = &mut into[phase * cells + (begin + skip) / phases..(phase + 1) * cells];
+        for (&x, into) in source.iter().skip(skip).step_by(phases).zip(into) {
+            *into = L::lift(x);
+        }
+    }
+}
+
+/// Fills a buffer with the positions of the staged cells: their indices within the pooled axes.
+pub(crate) struct Number<'a, P> {
+    pub rows: Rows<'a>,
+    /// Index of position 0, lane 0 of each row.
+    pub indices: &'a [u64],
+    pub position_step: u64,
+    pub lane_step: u64,
+    /// Distance between the taps of a window, which padding passes on to the next cell.
+    pub dilation: usize,
+    pub into: &'a mut [P],
+}
+
+impl<P: Position> Kernel for Number<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Rows { first, lanes, phases, .. } = self.rows;
+        let (row_len, cells) = (self.rows.row(), self.rows.cells());
+        for (row, &index) in self.indices.iter().enumerate() {
+            let into = &mut self.into[row * row_len..(row + 1) * row_len];
+            for phase in 0..phases {
+                for cell in 0..cells {
+                    let position = first + (cell * phases + phase) as isize;
+                    let on_axis = if position < 0 { next_cell(position, self.dilation) } else { position as usize };
+                    let to = (phase * cells + cell) * lanes;
+                    let index = index + on_axis as u64 * self.position_step;
+                    for (lane, tag) in into[to..to + lanes].iter_mut().enumerate() {
+                        *tag = P::new(index + lane as u64 * self.lane_step);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Lifts into the order of max, or with `REVERSED` of min.
+#[derive(Clone, Copy)]
+pub(crate) struct ToOrder<T, const REVERSED: bool>(std::marker::PhantomData<T>);
+
+impl<T: Element, const REVERSED: bool> Lift for ToOrder<T, REVERSED> {
+    type Element = T;
+    type Value = T::Order;
+
+    #[inline(always)]
+    fn padding() -> T::Order {
+        T::Order::LOWEST
+    }
+
+    #[inline(always)]
+    fn lift(x: T) -> T::Order {
+        if REVERSED { x.to_order().reversed() } else { x.to_order() }
+    }
+
+    #[inline(always)]
+    fn special(value: T::Order) -> bool {
+        value.is_nan()
+    }
+}
+
+/// Lifts into the order of max, or with `REVERSED` of min, wide enough for a position beside it.
+#[derive(Clone, Copy)]
+pub(crate) struct ToRanked<T, const REVERSED: bool>(std::marker::PhantomData<T>);
+
+impl<T: Element, const REVERSED: bool> Lift for ToRanked<T, REVERSED> {
+    type Element = T;
+    type Value = T::Ranked;
+
+    #[inline(always)]
+    fn padding() -> T::Ranked {
+        T::Ranked::LOWEST
+    }
+
+    #[inline(always)]
+    fn lift(x: T) -> T::Ranked {
+        if REVERSED { x.to_ranked().reversed() } else { x.to_ranked() }
+    }
+
+    #[inline(always)]
+    fn special(value: T::Ranked) -> bool {
+        value.is_nan()
+    }
+}
+
+/// Lifts into the type that a sum is kept in.
+#[derive(Clone, Copy)]
+pub(crate) struct ToAddend<T, V>(std::marker::PhantomData<(T, V)>);
+
+impl<T: Element, V: Addend> Lift for ToAddend<T, V> {
+    type Element = T;
+    type Value = V;
+
+    #[inline(always)]
+    fn padding() -> V {
+        V::default()
+    }
+
+    #[inline(always)]
+    fn lift(x: T) -> V {
+        V::of(x)
+    }
+
+    #[inline(always)]
+    fn special(_: V) -> bool {
+        false
+    }
+}

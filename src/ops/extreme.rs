@@ -1,0 +1,134 @@
+//! Max and min: values, and the places where they were found.
+
+use std::marker::PhantomData;
+
+use super::pool::Solved;
+use crate::element::Element;
+use crate::engine::{self, DivisorRule, Finishing, Job, Offsets, Staging};
+use crate::error::Result;
+use crate::kernel::Cells;
+use crate::kernel::dispatch::Level;
+use crate::kernel::finish::{Divisors, Finish, FromOrder, FromRanked, Lower, ToIndex};
+use crate::kernel::route::Encode;
+use crate::kernel::stage::{Number, Stage, ToOrder, ToRanked};
+use crate::parallel::Parallel;
+use crate::reduce::{ArgMax, ArgMaxNan, Max, MaxNan};
+use crate::strided::{Raw, View, ViewMut};
+
+/// What is wanted beside the values.
+pub(crate) enum Second<'a> {
+    /// Nothing.
+    None,
+    /// Flat indices within the pooled axes.
+    Indices(&'a ViewMut<'a, i64>),
+    /// Offsets of winners within their windows, with these strides.
+    Offsets(Offsets, &'a [isize]),
+}
+
+/// Writes the largest (or, `reversed`, the smallest) value of each window to `y`.
+pub(crate) fn extreme<T: Element>(
+    x: &View<'_, T>,
+    solved: &Solved,
+    reversed: bool,
+    y: &ViewMut<'_, T>,
+    second: &Second<'_>,
+    parallel: &Parallel<'_>,
+) -> Result<()> {
+    if reversed { run::<T, true>(x, solved, y, second, parallel) } else { run::<T, false>(x, solved, y, second, parallel) }
+}
+
+fn run<T: Element, const REVERSED: bool>(
+    x: &View<'_, T>,
+    solved: &Solved,
+    y: &ViewMut<'_, T>,
+    second: &Second<'_>,
+    parallel: &Parallel<'_>,
+) -> Result<()> {
+    let strides = match second {
+        Second::None => y.strides(),
+        Second::Indices(indices) => indices.strides(),
+        Second::Offsets(_, strides) => strides,
+    };
+    let plan = solved.plan(x.strides(), [y.strides(), strides], DivisorRule::None);
+    if let Second::None = second {
+        let job = Values::<T, REVERSED> { x: x.raw(), y: y.raw() };
+        let job: &dyn Job<Plain = Max<T::Order>, Exact = MaxNan<T::Order>> = &job;
+        return engine::run(job, &plan, parallel);
+    }
+    let job = Winners::<T, REVERSED> { x: x.raw(), y: y.raw(), second };
+    let job: &dyn Job<Plain = ArgMax<T::Ranked, T::Position>, Exact = ArgMaxNan<T::Ranked, T::Position>> = &job;
+    engine::run(job, &plan, parallel)
+}
+
+struct Values<T, const REVERSED: bool> {
+    x: Raw<T>,
+    y: Raw<T>,
+}
+
+impl<T: Element, const REVERSED: bool> Job for Values<T, REVERSED> {
+    type Plain = Max<T::Order>;
+    type Exact = MaxNan<T::Order>;
+
+    fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<Self::Plain>) -> bool {
+        level.run(Stage::<ToOrder<T, REVERSED>> { source: self.x, rows: staging.rows, into: &mut into.values })
+    }
+
+    fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Self::Plain>) {
+        let (rows, divisors) = (finishing.rows[0], Divisors::default());
+        level.run(Finish::<FromOrder<T, REVERSED>> { from: &from.values, rows, divisors, target: self.y });
+    }
+}
+
+struct Winners<'a, T, const REVERSED: bool> {
+    x: Raw<T>,
+    y: Raw<T>,
+    second: &'a Second<'a>,
+}
+
+impl<T: Element, const REVERSED: bool> Job for Winners<'_, T, REVERSED> {
+    type Plain = ArgMax<T::Ranked, T::Position>;
+    type Exact = ArgMaxNan<T::Ranked, T::Position>;
+
+    fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<Self::Plain>) -> bool {
+        let &Staging { rows, indices, position_step, lane_step, dilation, .. } = staging;
+        level.run(Number { rows, indices, position_step, lane_step, dilation, into: &mut into.tags });
+        level.run(Stage::<ToRanked<T, REVERSED>> { source: self.x, rows, into: &mut into.values })
+    }
+
+    fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Self::Plain>) {
+        let ([first, second], divisors) = (finishing.rows, Divisors::default());
+        level.run(Finish::<FromRanked<T, REVERSED>> { from: &from.values, rows: first, divisors, target: self.y });
+        match self.second {
+            Second::None => {}
+            Second::Indices(indices) => {
+                let target = indices.raw();
+                level.run(Finish::<ToIndex<T::Position>> { from: &from.tags, rows: second, divisors, target });
+            }
+            Second::Offsets(offsets, _) => {
+                let (rows, positions) = (finishing.firsts, finishing.position_firsts);
+                level.run(Encode { tags: &mut from.tags, rows, positions });
+                let from = &from.tags;
+                match *offsets {
+                    Offsets::U8(target) => level.run(Finish::<Narrow<_, _>> { from, rows: second, divisors, target }),
+                    Offsets::U16(target) => level.run(Finish::<Narrow<_, _>> { from, rows: second, divisors, target }),
+                    Offsets::U32(target) => level.run(Finish::<Narrow<_, _>> { from, rows: second, divisors, target }),
+                    Offsets::U64(target) => level.run(Finish::<Narrow<_, _>> { from, rows: second, divisors, target }),
+                }
+            }
+        }
+    }
+}
+
+/// A position in fewer bytes.
+#[derive(Clone, Copy)]
+struct Narrow<P, Q>(PhantomData<(P, Q)>);
+
+impl<P: crate::element::Position, Q: crate::element::Position> Lower for Narrow<P, Q> {
+    type Value = P;
+    type Element = Q;
+
+    #[inline(always)]
+    fn lower(position: P, _: f64, _: f64) -> Q {
+        Q::new(position.get())
+    }
+}

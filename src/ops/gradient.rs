@@ -1,0 +1,245 @@
+//! The linear maps that are the derivatives of pooling: pulled back (`vjp`), and pushed forward (`jvp`).
+
+use ndarray::{ArrayD, ArrayView, Axis, Dimension};
+
+use super::extreme::{Second, extreme};
+use super::pool::{Solved, zeros};
+use super::sum::{Lowering, mean_gradient, sum};
+use crate::element::{Element, Kind};
+use crate::engine::{self, Offsets, Routed, RoutedAxis};
+use crate::error::{PoolError, Result, try_vec};
+use crate::parallel::Parallel;
+use crate::spans::Spans;
+use crate::strided::{Raw, View, ViewMut};
+
+/// The derivative of one call; it keeps what it needs and no more.
+#[derive(Clone, Debug)]
+pub enum Differentiable {
+    /// Of a sum or a mean.
+    Mean(MeanMap),
+    /// Of a max or a min.
+    Route(RouteMap),
+}
+
+/// The derivative of one call on an array of `T`.
+#[derive(Clone, Debug)]
+pub struct Pullback<T> {
+    map: Differentiable,
+    element: std::marker::PhantomData<T>,
+}
+
+impl<T: Element> Pullback<T> {
+    pub(crate) fn new(map: Differentiable) -> Self {
+        Self { map, element: std::marker::PhantomData }
+    }
+
+    /// The cotangent of `x` from that of the result.
+    ///
+    /// # Errors
+    /// [`PoolError::Value`] if the shape is not that of the result.
+    pub fn pull<D: Dimension>(&self, dy: &ArrayView<'_, T, D>) -> Result<ArrayD<T>> {
+        let mut dx = zeros(self.map.solved().shape())?;
+        self.map.pull(&View::from(dy.clone()), &ViewMut::from(dx.view_mut()), &Parallel::default())?;
+        Ok(dx)
+    }
+
+    /// The tangent of the result from that of `x`.
+    ///
+    /// # Errors
+    /// [`PoolError::Value`] if the shape is not that of `x`.
+    pub fn push<D: Dimension>(&self, dx: &ArrayView<'_, T, D>) -> Result<ArrayD<T>> {
+        let mut dy = zeros(&self.map.solved().output_shape())?;
+        self.map.push(dx.view().into_dyn(), &ViewMut::from(dy.view_mut()), &Parallel::default())?;
+        Ok(dy)
+    }
+}
+
+impl Differentiable {
+    /// The call that this is the derivative of.
+    pub(crate) fn solved(&self) -> &Solved {
+        match self {
+            Self::Mean(map) => &map.solved,
+            Self::Route(map) => &map.solved,
+        }
+    }
+
+    /// Writes the cotangent of `x`.
+    pub(crate) fn pull<T: Element>(&self, dy: &View<'_, T>, dx: &ViewMut<'_, T>, parallel: &Parallel<'_>) -> Result<()> {
+        expect_shape("dy", dy.shape(), &self.solved().output_shape())?;
+        if dx.shape().contains(&0) {
+            return Ok(());
+        }
+        match self {
+            Self::Mean(map) => mean_gradient(dy, &map.solved, map.lowering, dx, parallel),
+            Self::Route(map) => {
+                let routed = map.routed(dx.strides(), dy.strides());
+                engine::scatter(&routed, dy.raw(), map.offsets(), dx.raw(), parallel)
+            }
+        }
+    }
+
+    /// Writes the tangent of the result.
+    pub(crate) fn push<T: Element>(
+        &self,
+        dx: ArrayView<'_, T, ndarray::IxDyn>,
+        dy: &ViewMut<'_, T>,
+        parallel: &Parallel<'_>,
+    ) -> Result<()> {
+        expect_shape("dx", dx.shape(), self.solved().shape())?;
+        if dy.shape().contains(&0) {
+            return Ok(());
+        }
+        match self {
+            Self::Mean(map) => sum(&View::from(dx), &map.solved, map.lowering, dy, parallel),
+            Self::Route(map) => map.push(dx, dy, parallel),
+        }
+    }
+}
+
+fn expect_shape(argument: &'static str, given: &[usize], expected: &[usize]) -> Result<()> {
+    if given == expected {
+        return Ok(());
+    }
+    Err(PoolError::value(argument, format!("an array of shape {given:?}"), format!("must have the shape {expected:?}")))
+}
+
+fn expect_float<T: Element>() -> Result<()> {
+    if T::KIND == Kind::Float {
+        return Ok(());
+    }
+    Err(PoolError::wrong_type("x", T::NAME, "has no gradient: only floating-point arrays are differentiable"))
+}
+
+/// The derivative of a sum or a mean.
+#[derive(Clone, Debug)]
+pub struct MeanMap {
+    solved: Solved,
+    lowering: Lowering,
+}
+
+impl MeanMap {
+    pub(crate) fn new<T: Element>(solved: &Solved, lowering: Lowering) -> Result<Self> {
+        expect_float::<T>()?;
+        Ok(Self { solved: solved.clone(), lowering })
+    }
+}
+
+/// The derivative of a max or a min: for each output, where in its window the winner was.
+#[derive(Clone, Debug)]
+pub struct RouteMap {
+    solved: Solved,
+    /// One for each output, in the order of memory of the array that was pooled.
+    winners: Winners,
+    strides: Vec<isize>,
+}
+
+/// Offsets of winners, in as few bytes as the largest window needs.
+#[derive(Clone, Debug)]
+enum Winners {
+    U8(Vec<u8>),
+    U16(Vec<u16>),
+    U32(Vec<u32>),
+    U64(Vec<u64>),
+}
+
+impl Winners {
+    fn new(len: usize, largest: u64) -> Result<Self> {
+        fn zeros<P: Copy + Default>(len: usize) -> Result<Vec<P>> {
+            let mut vec = try_vec(len)?;
+            vec.resize(len, P::default());
+            Ok(vec)
+        }
+        Ok(match largest {
+            0..=0xff => Self::U8(zeros(len)?),
+            0x100..=0xffff => Self::U16(zeros(len)?),
+            0x1_0000..=0xffff_ffff => Self::U32(zeros(len)?),
+            _ => Self::U64(zeros(len)?),
+        })
+    }
+}
+
+impl RouteMap {
+    /// Makes room for the winners of an array with the given strides.
+    pub(crate) fn new<T: Element>(solved: &Solved, strides: &[isize]) -> Result<Self> {
+        expect_float::<T>()?;
+        let shape = solved.output_shape();
+        // The fastest axis of the array is the fastest of the winners too.
+        let mut order: Vec<usize> = (0..shape.len()).collect();
+        order.sort_by_key(|&axis| std::cmp::Reverse((strides[axis].unsigned_abs(), std::cmp::Reverse(axis))));
+        let mut places = vec![0; shape.len()];
+        let mut len = 1;
+        for &axis in order.iter().rev() {
+            places[axis] = len as isize;
+            len *= shape[axis];
+        }
+        let mut flat = 1u64;
+        let mut largest = 0u64;
+        for (&len, spans) in solved.shape().iter().zip(solved.spans()).rev() {
+            if let Some(spans) = spans {
+                largest = largest.saturating_add((spans.reach(1) as u64 - 1).saturating_mul(flat));
+                flat = flat.saturating_mul(len as u64);
+            }
+        }
+        Ok(Self { solved: solved.clone(), winners: Winners::new(len, largest)?, strides: places })
+    }
+
+    /// Pools `x` to `y` and keeps the winners.
+    pub(crate) fn record<T: Element>(
+        &mut self,
+        x: &View<'_, T>,
+        reversed: bool,
+        y: &ViewMut<'_, T>,
+        parallel: &Parallel<'_>,
+    ) -> Result<()> {
+        let offsets = match &mut self.winners {
+            Winners::U8(winners) => Offsets::U8(Raw::of(winners)),
+            Winners::U16(winners) => Offsets::U16(Raw::of(winners)),
+            Winners::U32(winners) => Offsets::U32(Raw::of(winners)),
+            Winners::U64(winners) => Offsets::U64(Raw::of(winners)),
+        };
+        extreme(x, &self.solved, reversed, y, &Second::Offsets(offsets, &self.strides), parallel)
+    }
+
+    /// The winners, to read.
+    fn offsets(&self) -> Offsets {
+        match &self.winners {
+            Winners::U8(winners) => Offsets::U8(Raw::from_ref(winners)),
+            Winners::U16(winners) => Offsets::U16(Raw::from_ref(winners)),
+            Winners::U32(winners) => Offsets::U32(Raw::from_ref(winners)),
+            Winners::U64(winners) => Offsets::U64(Raw::from_ref(winners)),
+        }
+    }
+
+    fn routed(&self, strides_in: &[isize], strides_out: &[isize]) -> Routed {
+        let axis = |j: usize| RoutedAxis {
+            len: self.solved.shape()[j],
+            spans: self.solved.spans()[j].clone(),
+            stride_in: strides_in[j],
+            stride_out: strides_out[j],
+            stride_offsets: self.strides[j],
+        };
+        Routed::new((0..strides_in.len()).map(axis).collect())
+    }
+
+    fn push<T: Element>(
+        &self,
+        dx: ArrayView<'_, T, ndarray::IxDyn>,
+        dy: &ViewMut<'_, T>,
+        parallel: &Parallel<'_>,
+    ) -> Result<()> {
+        // Planes in flat order, one after the other: the pooled axes moved behind the others.
+        let pooled = |spans: &Option<Spans>| spans.is_some();
+        let mut order: Vec<usize> = (0..dx.ndim()).filter(|&j| !pooled(&self.solved.spans()[j])).collect();
+        order.extend((0..dx.ndim()).filter(|&j| pooled(&self.solved.spans()[j])));
+        let mut planes = try_vec(dx.len())?;
+        planes.extend(dx.view().permuted_axes(order.clone()).iter().copied());
+        let mut strides = vec![0; dx.ndim()];
+        let mut step = 1;
+        for &axis in order.iter().rev() {
+            strides[axis] = step;
+            step *= dx.len_of(Axis(axis)) as isize;
+        }
+        let routed = self.routed(&strides, dy.strides());
+        engine::gather(&routed, Raw::of(&mut planes), self.offsets(), dy.raw(), parallel)
+    }
+}

@@ -1,0 +1,109 @@
+//! The sum. Means are sums with a divisor, applied when a result is finished.
+
+use std::marker::PhantomData;
+
+use super::{Monoid, run_in_lanes};
+use crate::element::Element;
+
+/// A type that sums are kept in.
+pub(crate) trait Addend: Copy + Default + PartialEq + Send + Sync + 'static {
+    fn plus(self, other: Self) -> Self;
+    /// The value of an element, exact where this type is meant for it.
+    fn of<T: Element>(value: T) -> Self;
+    /// The sum as an element: rounded to the nearest for floats, modulo 2^64 for integers.
+    fn to_sum<T: Element>(self) -> T;
+    /// The sum divided by a count, as a float, or as an integer rounded half to even.
+    fn to_mean<T: Element>(self, divisor: f64, reciprocal: f64) -> T;
+}
+
+/// Floats: `f64`, in which the mean of float32 values is exact to its last bit but for cancellation beyond 2^29.
+impl Addend for f64 {
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        self + other
+    }
+
+    #[inline(always)]
+    fn of<T: Element>(value: T) -> Self {
+        value.to_f64()
+    }
+
+    #[inline(always)]
+    fn to_sum<T: Element>(self) -> T {
+        // Sums start at 0: a sum of negative zeros is 0, whatever the number of cells and of padding.
+        T::from_f64(self + 0.0)
+    }
+
+    /// Multiplying by the reciprocal errs by less than 2^-52, which rounding to a narrower type hides but for one case in
+    /// 2^28; a float64 result is divided.
+    #[inline(always)]
+    fn to_mean<T: Element>(self, divisor: f64, reciprocal: f64) -> T {
+        let sum = self + 0.0;
+        T::from_f64(if size_of::<T>() < 8 { sum * reciprocal } else { sum / divisor })
+    }
+}
+
+macro_rules! integer_addend {
+    ($t:ty) => {
+        impl Addend for $t {
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self {
+                self.wrapping_add(other)
+            }
+
+            #[inline(always)]
+            fn of<T: Element>(value: T) -> Self {
+                if size_of::<Self>() > 8 { value.to_i128() as $t } else { value.to_i64() as $t }
+            }
+
+            #[inline(always)]
+            fn to_sum<T: Element>(self) -> T {
+                T::from_i64(self as i64)
+            }
+
+            #[inline(always)]
+            fn to_mean<T: Element>(self, divisor: f64, _: f64) -> T {
+                if matches!(T::KIND, crate::element::Kind::Float) {
+                    return T::from_f64(self as f64 / divisor);
+                }
+                let divisor = divisor as $t;
+                let (quotient, remainder) = (self.div_euclid(divisor), self.rem_euclid(divisor));
+                // Twice the remainder against the divisor, without doubling it past the type's limit.
+                let up = match remainder.cmp(&(divisor - remainder)) {
+                    std::cmp::Ordering::Less => false,
+                    std::cmp::Ordering::Equal => quotient & 1 == 1,
+                    std::cmp::Ordering::Greater => true,
+                };
+                T::from_i128((quotient + up as $t) as i128)
+            }
+        }
+    };
+}
+// Bytes and 16-bit integers in windows of fewer than 2^15 cells; any other integer; means of 64-bit integers.
+integer_addend!(i32);
+integer_addend!(i64);
+integer_addend!(i128);
+
+/// The sum of an [`Addend`].
+#[derive(Clone, Copy)]
+pub(crate) struct Sum<V>(PhantomData<V>);
+
+impl<V: Addend> Monoid for Sum<V> {
+    type Value = V;
+    type Tag = ();
+
+    #[inline(always)]
+    fn identity() -> (V, ()) {
+        (V::default(), ())
+    }
+
+    #[inline(always)]
+    fn merge(earlier: (V, ()), later: (V, ())) -> (V, ()) {
+        (earlier.0.plus(later.0), ())
+    }
+
+    #[inline(always)]
+    fn run(values: &[V], _: &[()]) -> (V, ()) {
+        (run_in_lanes::<V, 32>(values, V::plus), ())
+    }
+}

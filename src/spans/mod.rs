@@ -1,0 +1,312 @@
+//! What kernels see of a window: for each output position of one axis, the input positions that it covers.
+//!
+//! ```text
+//! kernel 3, stride 2, padding 1:   . 0 1 2 3 4 .   ->   (0 1) (1 2 3) (3 4)
+//! transposed:                      0 -> (0)   1 -> (0 1)   2 -> (1)   3 -> (1 2)   4 -> (2)
+//! ```
+//!
+//! Padding, ceil mode and dilation end here: a [`Span`] holds real cells only. Every constructor gives spans in closed
+//! form, so an axis of any length costs no memory.
+
+mod bins;
+mod pieces;
+mod regular;
+mod transposed;
+
+pub(crate) use bins::Bins;
+pub(crate) use pieces::Pieces;
+pub(crate) use regular::Regular;
+pub(crate) use transposed::Transposed;
+
+/// The cells `start, start + step, ...`, `len` of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Span {
+    pub start: usize,
+    pub len: usize,
+    pub step: usize,
+}
+
+impl Span {
+    /// One past the last cell.
+    pub fn end(&self) -> usize {
+        if self.len == 0 { self.start } else { self.start + (self.len - 1) * self.step + 1 }
+    }
+}
+
+/// Spans that repeat: `outputs` positions later, the same cells `inputs` further on.
+///
+/// `taps[p]` lists the cells of output `p`, unclipped: cells outside the axis stand for padding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    pub outputs: usize,
+    pub inputs: usize,
+    pub taps: Vec<Vec<isize>>,
+}
+
+/// One axis, solved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Spans {
+    /// A window that slides with a stride.
+    Regular(Regular),
+    /// Adaptive bins; one bin is global pooling.
+    Bins(Bins),
+    /// For each input position of a sliding window, the outputs that cover it. (Bins transpose to bins.)
+    Transposed(Transposed),
+    /// Long spans cut into pieces.
+    Pieces(Pieces),
+    /// Consecutive groups of equal size: what puts pieces together again.
+    Groups { groups: usize, size: usize },
+}
+
+impl Spans {
+    /// The identity on an axis of `len` cells.
+    pub fn identity(len: usize) -> Self {
+        Self::Groups { groups: len, size: 1 }
+    }
+
+    pub fn len_in(&self) -> usize {
+        match self {
+            Self::Regular(r) => r.len_in,
+            Self::Bins(b) => b.len_in,
+            Self::Transposed(t) => t.of.len_out,
+            Self::Pieces(p) => p.of.len_in(),
+            Self::Groups { groups, size } => groups * size,
+        }
+    }
+
+    pub fn len_out(&self) -> usize {
+        match self {
+            Self::Regular(r) => r.len_out,
+            Self::Bins(b) => b.len_out,
+            Self::Transposed(t) => t.of.len_in,
+            Self::Pieces(p) => p.of.len_out() * p.per,
+            Self::Groups { groups, .. } => *groups,
+        }
+    }
+
+    /// The real cells that output `o` covers; none at all is a span of length 0.
+    pub fn at(&self, o: usize) -> Span {
+        match self {
+            Self::Regular(r) => r.at(o),
+            Self::Bins(b) => b.at(o),
+            Self::Transposed(t) => t.at(o),
+            Self::Pieces(p) => p.at(o),
+            Self::Groups { size, .. } => Span { start: o * size, len: *size, step: 1 },
+        }
+    }
+
+    /// The most cells that a span can hold.
+    pub fn max_len(&self) -> usize {
+        match self {
+            Self::Regular(r) => r.kernel.min((r.len_in - 1) / r.dilation + 1),
+            Self::Bins(b) => b.len_in.div_ceil(b.len_out) + usize::from(b.len_in % b.len_out != 0),
+            Self::Transposed(t) => t.max_len(),
+            Self::Pieces(p) => p.size,
+            Self::Groups { size, .. } => *size,
+        }
+    }
+
+    /// An upper bound on the cells between the first and the last that `outputs` neighbouring spans cover.
+    pub fn reach(&self, outputs: usize) -> usize {
+        let (outputs, reach) = (outputs as u128, |n: u128| n.min(self.len_in() as u128) as usize);
+        match self {
+            Self::Regular(r) => reach((outputs - 1) * r.stride as u128 + r.extent() as u128),
+            Self::Bins(b) => reach(outputs * (b.len_in as u128).div_ceil(b.len_out as u128) + 2),
+            Self::Transposed(t) => reach((outputs + t.of.extent() as u128).div_ceil(t.of.stride as u128) + 1),
+            Self::Pieces(p) => reach(outputs.next_multiple_of(p.per as u128) / p.per as u128 * p.of.reach(1) as u128),
+            Self::Groups { size, .. } => reach(outputs * *size as u128),
+        }
+    }
+
+    /// The divisor of output `o`: its real cells, or with `include_pad` those of the padded axis.
+    pub fn count(&self, o: usize, include_pad: bool) -> usize {
+        match self {
+            Self::Regular(r) if include_pad => r.padded_count(o),
+            _ => self.at(o).len,
+        }
+    }
+
+    /// Whether every output has the same divisor.
+    pub fn uniform_count(&self, include_pad: bool) -> bool {
+        match self {
+            Self::Regular(r) => {
+                let last = self.count(r.len_out - 1, include_pad);
+                last == r.kernel && self.count(0, include_pad) == r.kernel
+            }
+            Self::Bins(b) => b.len_in % b.len_out == 0,
+            Self::Groups { .. } => true,
+            Self::Transposed(_) | Self::Pieces(_) => false,
+        }
+    }
+
+    /// The first output with fewer than `least` real cells, if there is one.
+    pub fn first_below(&self, least: usize) -> Option<usize> {
+        (0..self.len_out()).find(|&o| self.at(o).len < least)
+    }
+
+    /// Whether some output covers no real cell at all.
+    pub fn any_empty(&self) -> bool {
+        match self {
+            Self::Regular(r) => r.any_empty(),
+            _ => false,
+        }
+    }
+
+    /// Whether output equals input.
+    pub fn is_identity(&self) -> bool {
+        match self {
+            Self::Regular(r) => r.len_in == r.len_out && r.kernel == 1 && r.stride == 1 && r.before == 0,
+            Self::Bins(b) => b.len_in == b.len_out,
+            Self::Groups { size, .. } => *size == 1,
+            Self::Transposed(t) => Self::Regular(t.of).is_identity(),
+            Self::Pieces(_) => false,
+        }
+    }
+
+    /// Whether one span covers the whole axis in order.
+    pub fn is_global(&self) -> bool {
+        self.len_out() == 1 && self.at(0) == Span { start: 0, len: self.len_in(), step: 1 }
+    }
+
+    /// For each input position, the outputs that cover it.
+    pub fn transposed(&self) -> Self {
+        match self {
+            Self::Regular(r) => Self::Transposed(Transposed::new(*r)),
+            Self::Bins(b) => Self::Bins(Bins { len_in: b.len_out, len_out: b.len_in }),
+            Self::Groups { groups, size } => Self::Bins(Bins { len_in: *groups, len_out: groups * size }),
+            Self::Transposed(t) => Self::Regular(t.of),
+            Self::Pieces(p) => p.of.transposed(),
+        }
+    }
+
+    /// The repeating pattern of the spans, if they have one of at most `taps` taps an output and `phases` phases.
+    pub fn pattern(&self, taps: usize, phases: usize) -> Option<Pattern> {
+        let small = |kernel: usize, stride: usize| kernel <= taps && stride <= phases;
+        match self {
+            Self::Regular(r) if small(r.kernel, r.stride) => Some(r.pattern()),
+            Self::Bins(b) if small(self.max_len(), b.period().0.max(b.period().1)) => Some(b.pattern()),
+            Self::Transposed(t) if small(t.of.kernel, t.of.stride) => Some(t.pattern()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Window;
+
+    /// Draws spans as `(0 1) (1 2 3) ()`.
+    fn draw(spans: &Spans) -> String {
+        let span = |o| {
+            let Span { start, len, step } = spans.at(o);
+            let cells: Vec<String> = (0..len).map(|t| (start + t * step).to_string()).collect();
+            format!("({})", cells.join(" "))
+        };
+        (0..spans.len_out()).map(span).collect::<Vec<_>>().join(" ")
+    }
+
+    fn regular(window: Window, len: usize) -> Spans {
+        window.solve(len).unwrap()
+    }
+
+    #[test]
+    fn windows_as_drawn() {
+        let k = Window::new;
+        for (window, len, drawing) in [
+            (k(2), 5, "(0 1) (2 3)"),
+            (k(2).ceil_mode(true), 5, "(0 1) (2 3) (4)"),
+            (k(3).stride(2).padding(1, 1), 5, "(0 1) (1 2 3) (3 4)"),
+            (k(3).padding(1, 1).ceil_mode(true), 5, "(0 1) (2 3 4)"),
+            (k(3).stride(1).dilation(2), 6, "(0 2 4) (1 3 5)"),
+            (k(2).stride(1).dilation(2).padding(3, 0), 4, "() (0) (1) (0 2) (1 3)"),
+            (k(3).stride(1).same(), 4, "(0 1) (0 1 2) (1 2 3) (2 3)"),
+            (k(2).stride(1).same(), 3, "(0 1) (1 2) (2)"),
+            (k(2).stride(1).same_lower(), 3, "(0) (0 1) (1 2)"),
+            (k(1).stride(3), 7, "(0) (3) (6)"),
+            (k(2).stride(3).padding(2, 2), 3, "() (1 2)"),
+            (k(7).stride(1).padding(3, 3), 2, "(0 1) (0 1)"),
+        ] {
+            assert_eq!(draw(&regular(window, len)), drawing, "{window:?} on {len}");
+        }
+    }
+
+    #[test]
+    fn bins_as_drawn() {
+        for (len_in, len_out, drawing) in [
+            (6, 3, "(0 1) (2 3) (4 5)"),
+            (5, 3, "(0 1) (1 2 3) (3 4)"),
+            (2, 3, "(0) (0 1) (1)"),
+            (4, 1, "(0 1 2 3)"),
+        ] {
+            assert_eq!(draw(&Spans::Bins(Bins { len_in, len_out })), drawing);
+        }
+    }
+
+    #[test]
+    fn transposed_spans_hold_the_same_pairs() {
+        let mut solved: Vec<Spans> = (1..8)
+            .flat_map(|i| (1..8).map(move |o| Spans::Bins(Bins { len_in: i, len_out: o })))
+            .collect();
+        for (k, s, d, pad, len) in grid(5, 4, 4, 3, 9) {
+            if let Ok(spans) = Window::new(k).stride(s).dilation(d).padding(pad, pad / 2).ceil_mode(len % 2 == 0).solve(len) {
+                solved.push(spans);
+            }
+        }
+        for spans in solved {
+            let transposed = spans.transposed();
+            assert_eq!((transposed.len_in(), transposed.len_out()), (spans.len_out(), spans.len_in()));
+            let pairs = |s: &Spans| -> Vec<(usize, usize)> {
+                (0..s.len_out())
+                    .flat_map(|o| {
+                        let Span { start, len, step } = s.at(o);
+                        (0..len).map(move |t| (o, start + t * step))
+                    })
+                    .collect()
+            };
+            let forward = pairs(&spans);
+            let mut back: Vec<_> = pairs(&transposed).into_iter().map(|(i, o)| (o, i)).collect();
+            back.sort_unstable();
+            assert_eq!(forward, back, "{spans:?}");
+            for s in [&spans, &transposed] {
+                check_pattern(s);
+                let longest = (0..s.len_out()).map(|o| s.at(o).len).max().unwrap();
+                assert!(s.max_len() >= longest, "{s:?}");
+                assert_eq!(s.any_empty(), matches!(s, Spans::Regular(_)) && s.first_below(1).is_some(), "{s:?}");
+                for outputs in 1..=s.len_out() {
+                    for o in 0..=s.len_out() - outputs {
+                        let spans: Vec<_> = (o..o + outputs).map(|o| s.at(o)).filter(|s| s.len > 0).collect();
+                        let start = spans.iter().map(|s| s.start).min().unwrap_or(0);
+                        let end = spans.iter().map(Span::end).max().unwrap_or(0);
+                        assert!(end - start <= s.reach(outputs), "{s:?} {o} {outputs}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// A pattern clipped to the axis is the spans.
+    fn check_pattern(spans: &Spans) {
+        let pattern = spans.pattern(99, 99).unwrap();
+        for o in 0..spans.len_out() {
+            let (cycle, phase) = (o / pattern.outputs, o % pattern.outputs);
+            let cells: Vec<usize> = pattern.taps[phase]
+                .iter()
+                .map(|&tap| tap + (cycle * pattern.inputs) as isize)
+                .filter(|&cell| cell >= 0 && cell < spans.len_in() as isize)
+                .map(|cell| cell as usize)
+                .collect();
+            let Span { start, len, step } = spans.at(o);
+            assert_eq!(cells, (0..len).map(|t| start + t * step).collect::<Vec<_>>(), "{spans:?} {o}");
+        }
+    }
+
+    fn grid(k: usize, s: usize, d: usize, p: usize, n: usize) -> impl Iterator<Item = (usize, usize, usize, usize, usize)> {
+        (0..k * s * d * (p + 1) * n).map(move |i| {
+            let (k0, i) = (i % k + 1, i / k);
+            let (s0, i) = (i % s + 1, i / s);
+            let (d0, i) = (i % d + 1, i / d);
+            (k0, s0, d0, i % (p + 1), i / (p + 1) + 1)
+        })
+    }
+}

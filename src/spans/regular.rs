@@ -1,0 +1,59 @@
+//! A window that slides with a stride.
+
+use super::{Pattern, Span};
+
+/// Window `o` covers the cells `o * stride - before + t * dilation` for `t < kernel` that lie on the axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Regular {
+    pub len_in: usize,
+    pub len_out: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    pub dilation: usize,
+    pub before: usize,
+    pub after: usize,
+}
+
+impl Regular {
+    /// Cells from the first to the last of one window.
+    pub fn extent(&self) -> usize {
+        (self.kernel - 1) * self.dilation + 1
+    }
+
+    fn first(&self, o: usize) -> isize {
+        o as isize * self.stride as isize - self.before as isize
+    }
+
+    /// Taps of window `o` that lie before cell `end` of the axis.
+    fn taps_before(&self, o: usize, end: isize) -> usize {
+        let room = end - 1 - self.first(o);
+        if room < 0 { 0 } else { self.kernel.min(room as usize / self.dilation + 1) }
+    }
+
+    pub fn at(&self, o: usize) -> Span {
+        let first = self.first(o);
+        let skipped = if first < 0 { first.unsigned_abs().div_ceil(self.dilation) } else { 0 };
+        let len = self.taps_before(o, self.len_in as isize).saturating_sub(skipped);
+        let start = if len == 0 { 0 } else { (first + (skipped * self.dilation) as isize) as usize };
+        Span { start, len, step: self.dilation }
+    }
+
+    /// Taps of window `o` within the padded axis.
+    pub fn padded_count(&self, o: usize) -> usize {
+        self.taps_before(o, (self.len_in + self.after) as isize)
+    }
+
+    /// Whether some window lies wholly in the padding.
+    pub fn any_empty(&self) -> bool {
+        // Windows that start past the axis have no cell, those that start on it have one, and of those that start before
+        // it the first is the worst, unless dilation steps over the axis.
+        let past = (self.len_in + self.before).div_ceil(self.stride);
+        let before = if self.dilation == 1 { 1 } else { self.before.div_ceil(self.stride).max(1) };
+        self.len_out > past || (0..before.min(self.len_out)).any(|o| self.at(o).len == 0)
+    }
+
+    pub fn pattern(&self) -> Pattern {
+        let taps = (0..self.kernel).map(|t| (t * self.dilation) as isize - self.before as isize).collect();
+        Pattern { outputs: 1, inputs: self.stride, taps: vec![taps] }
+    }
+}

@@ -1,0 +1,65 @@
+//! The spans of a sliding window seen from the other side: for each input position, the outputs that cover it.
+
+use super::{Pattern, Regular, Span, bins::gcd};
+
+/// Output `o` covers input `i` where `o * stride = i + before - t * dilation` for some `t < kernel`: an arithmetic
+/// progression of outputs, `dilation / gcd(stride, dilation)` apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Transposed {
+    pub of: Regular,
+    /// `gcd(stride, dilation)`.
+    common: usize,
+    /// Distance between the outputs that cover one input.
+    step: usize,
+    /// The inverse of `stride / common` modulo `step`.
+    inverse: usize,
+}
+
+impl Transposed {
+    pub fn new(of: Regular) -> Self {
+        let common = gcd(of.stride, of.dilation);
+        let step = of.dilation / common;
+        Self { of, common, step, inverse: inverse(of.stride / common, step) }
+    }
+
+    pub fn at(&self, i: usize) -> Span {
+        let Regular { len_out, kernel, stride, dilation, before, .. } = self.of;
+        let position = i + before;
+        let none = Span { start: 0, len: 0, step: self.step };
+        if position % self.common != 0 {
+            return none;
+        }
+        let residue = (((position / self.common) as u128 * self.inverse as u128) % self.step as u128) as usize;
+        let least = position.saturating_sub((kernel - 1) * dilation).div_ceil(stride);
+        let most = (position / stride).min(len_out - 1);
+        let start = least + (residue + self.step - least % self.step) % self.step;
+        if start > most { none } else { Span { start, len: (most - start) / self.step + 1, step: self.step } }
+    }
+
+    pub fn max_len(&self) -> usize {
+        let Regular { kernel, stride, dilation, len_out, .. } = self.of;
+        (((kernel - 1) * dilation / stride) / self.step + 1).min(len_out)
+    }
+
+    pub fn pattern(&self) -> Pattern {
+        let Regular { kernel, stride, dilation, before, .. } = self.of;
+        let taps = (0..stride)
+            .map(|i| {
+                let at = |t: usize| (i + before) as isize - (t * dilation) as isize;
+                (0..kernel).rev().map(at).filter(|a| a % stride as isize == 0).map(|a| a / stride as isize).collect()
+            })
+            .collect();
+        Pattern { outputs: stride, inputs: 1, taps }
+    }
+}
+
+/// The inverse of `a` modulo `m`, where they have no common divisor; 0 modulo 1.
+fn inverse(a: usize, m: usize) -> usize {
+    let (mut r, mut s) = ((m as i128, (a % m) as i128), (0i128, 1i128));
+    while r.1 > 0 {
+        let quotient = r.0 / r.1;
+        r = (r.1, r.0 - quotient * r.1);
+        s = (s.1, s.0 - quotient * s.1);
+    }
+    s.0.rem_euclid(m as i128) as usize
+}

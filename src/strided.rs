@@ -1,0 +1,184 @@
+//! Arrays as kernels read and write them: a pointer, a shape, strides in elements. All memory access goes through here.
+//!
+//! [`View`] and [`ViewMut`] are made from `ndarray` views, or from raw parts by the gate for NumPy arrays. They know the
+//! lowest and highest offset of their elements, and every access is checked against these, once a row.
+
+use std::marker::PhantomData;
+
+use ndarray::{ArrayView, ArrayViewMut, Dimension};
+
+/// A read-only strided array of any rank, stride and direction.
+#[derive(Clone)]
+pub struct View<'a, T> {
+    raw: Raw<T>,
+    shape: Vec<usize>,
+    strides: Vec<isize>,
+    lifetime: PhantomData<&'a [T]>,
+}
+
+/// A writable strided array of any rank, stride and direction; no two indices share an element.
+pub struct ViewMut<'a, T> {
+    raw: Raw<T>,
+    shape: Vec<usize>,
+    strides: Vec<isize>,
+    lifetime: PhantomData<&'a mut [T]>,
+}
+
+/// A pointer with the range of element offsets that may be accessed through it.
+#[derive(Debug)]
+pub(crate) struct Raw<T> {
+    pointer: *mut T,
+    least: isize,
+    most: isize,
+}
+
+impl<T> Clone for Raw<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Raw<T> {}
+
+// SAFETY: a `Raw` is a bounded pointer to plain elements. Sharing it is sharing the view it came from; writers are kept
+// apart by the engine, which gives every output element to one task (promise 9 of the reliability page).
+unsafe impl<T: Send + Sync> Send for Raw<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Raw<T> {}
+
+impl<T: Copy> Raw<T> {
+    fn new(pointer: *mut T, shape: &[usize], strides: &[isize]) -> Self {
+        let (mut least, mut most) = (0, if shape.contains(&0) { -1 } else { 0 });
+        for (&len, &stride) in shape.iter().zip(strides) {
+            let reach = (len as isize - 1) * stride;
+            if most >= 0 {
+                if reach < 0 { least += reach } else { most += reach }
+            }
+        }
+        Self { pointer, least, most }
+    }
+
+    /// The elements of a slice, for tasks that each write a part of it.
+    pub fn of(slice: &mut [T]) -> Self {
+        Self { pointer: slice.as_mut_ptr(), least: 0, most: slice.len() as isize - 1 }
+    }
+
+    /// The elements of a slice, to read.
+    pub fn from_ref(slice: &[T]) -> Self {
+        Self { pointer: slice.as_ptr().cast_mut(), least: 0, most: slice.len() as isize - 1 }
+    }
+
+    #[inline(always)]
+    fn check(&self, offset: isize, stride: isize, len: usize) {
+        let end = offset + (len as isize - 1) * stride;
+        assert!(
+            offset.min(end) >= self.least && offset.max(end) <= self.most,
+            "a row leaves its array: this is a bug in ndpool"
+        );
+    }
+
+    /// The `len` elements from `offset` on, one after the other.
+    #[inline(always)]
+    pub fn row<'a>(self, offset: isize, len: usize) -> &'a [T] {
+        if len == 0 {
+            return &[];
+        }
+        self.check(offset, 1, len);
+        // SAFETY: the range was just checked to lie within the array, which the view borrows for as long as kernels run.
+        unsafe { std::slice::from_raw_parts(self.pointer.offset(offset), len) }
+    }
+
+    /// Reads `into.len()` elements, `stride` apart.
+    #[inline(always)]
+    pub fn gather<U>(self, offset: isize, stride: isize, into: &mut [U], map: impl Fn(T) -> U) {
+        if into.is_empty() {
+            return;
+        }
+        self.check(offset, stride, into.len());
+        for (j, value) in into.iter_mut().enumerate() {
+            // SAFETY: the first and the last of these elements were just checked to lie within the array.
+            *value = map(unsafe { *self.pointer.offset(offset + j as isize * stride) });
+        }
+    }
+
+    /// Writes `len` elements, `stride` apart.
+    #[inline(always)]
+    pub fn scatter(self, offset: isize, stride: isize, len: usize, value: impl Fn(usize) -> T) {
+        if len == 0 {
+            return;
+        }
+        self.check(offset, stride, len);
+        if stride == 1 {
+            // A loop of its own, so that it vectorises.
+            for j in 0..len {
+                // SAFETY: as below.
+                unsafe { self.pointer.offset(offset + j as isize).write(value(j)) };
+            }
+            return;
+        }
+        for j in 0..len {
+            // SAFETY: the first and the last of these elements were just checked to lie within the array, and no other task
+            // writes them (see `Send`).
+            unsafe { self.pointer.offset(offset + j as isize * stride).write(value(j)) };
+        }
+    }
+}
+
+impl<'a, T: Copy> View<'a, T> {
+    /// A view from its parts.
+    ///
+    /// # Safety
+    /// Every element that the shape and the strides (in elements) reach from `pointer` must be readable for `'a`, aligned
+    /// and initialised. Other threads may write the elements meanwhile only if any value is acceptable.
+    pub unsafe fn from_raw_parts(pointer: *const T, shape: Vec<usize>, strides: Vec<isize>) -> Self {
+        Self { raw: Raw::new(pointer.cast_mut(), &shape, &strides), shape, strides, lifetime: PhantomData::<&'a [T]> }
+    }
+}
+
+impl<'a, T: Copy> ViewMut<'a, T> {
+    /// A writable view from its parts.
+    ///
+    /// # Safety
+    /// Every element that the shape and the strides (in elements) reach from `pointer` must be writable for `'a` and
+    /// aligned, and no two indices may reach the same element. Elements need not be initialised: they are only written.
+    pub unsafe fn from_raw_parts(pointer: *mut T, shape: Vec<usize>, strides: Vec<isize>) -> Self {
+        Self { raw: Raw::new(pointer, &shape, &strides), shape, strides, lifetime: PhantomData::<&'a mut [T]> }
+    }
+}
+
+impl<'a, T: Copy, D: Dimension> From<ArrayView<'a, T, D>> for View<'a, T> {
+    fn from(view: ArrayView<'a, T, D>) -> Self {
+        let (shape, strides) = (view.shape().to_vec(), view.strides().to_vec());
+        Self { raw: Raw::new(view.as_ptr().cast_mut(), &shape, &strides), shape, strides, lifetime: PhantomData }
+    }
+}
+
+impl<'a, T: Copy, D: Dimension> From<ArrayViewMut<'a, T, D>> for ViewMut<'a, T> {
+    fn from(mut view: ArrayViewMut<'a, T, D>) -> Self {
+        let (shape, strides) = (view.shape().to_vec(), view.strides().to_vec());
+        Self { raw: Raw::new(view.as_mut_ptr(), &shape, &strides), shape, strides, lifetime: PhantomData }
+    }
+}
+
+macro_rules! accessors {
+    ($t:ident) => {
+        impl<T> $t<'_, T> {
+            /// The length of each axis.
+            #[must_use]
+            pub fn shape(&self) -> &[usize] {
+                &self.shape
+            }
+
+            /// The distance in elements between neighbours along each axis.
+            #[must_use]
+            pub fn strides(&self) -> &[isize] {
+                &self.strides
+            }
+
+            pub(crate) fn raw(&self) -> Raw<T> {
+                self.raw
+            }
+        }
+    };
+}
+accessors!(View);
+accessors!(ViewMut);

@@ -1,0 +1,85 @@
+"""A thin translation of ONNX's pooling operators into calls of ndpool, for the operators' published tests."""
+
+import ndpool
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+
+def attributes_of(node):
+    """The attributes of ``node`` as Python values."""
+    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def padding_of(attributes, rank):
+    """ONNX's ``auto_pad`` and ``pads`` (all begins, then all ends) as ndpool's ``padding``."""
+    words = {"SAME_UPPER": "same", "SAME_LOWER": "same_lower", "VALID": "valid"}
+    auto = attributes.get("auto_pad", b"NOTSET").decode()
+    if auto in words:
+        return words[auto]
+    pads = attributes.get("pads", [0] * 2 * rank)
+    return list(zip(pads[:rank], pads[rank:], strict=True))
+
+
+def window_of(attributes):
+    """Keyword arguments that every operator with a kernel has; ONNX's default stride is 1."""
+    kernel = tuple(attributes["kernel_shape"])
+    rank = len(kernel)
+    return rank, {
+        "kernel_size": kernel,
+        "stride": tuple(attributes.get("strides", [1] * rank)),
+        "padding": padding_of(attributes, rank),
+        "dilation": tuple(attributes.get("dilations", [1] * rank)),
+        "ceil_mode": bool(attributes.get("ceil_mode", 0)),
+    }
+
+
+def onnx_indices(indices, shape, column_major):
+    """Indices within a plane as indices into the whole tensor, planes in either order of their axes."""
+    spatial = shape[2:]
+    if column_major:
+        places = np.unravel_index(indices, spatial)
+        indices = np.ravel_multi_index(places[::-1], spatial[::-1])
+    planes = np.arange(shape[0] * shape[1]).reshape(*shape[:2], *[1] * len(spatial))
+    return indices + planes * np.prod(spatial)
+
+
+def max_pool(node, x):
+    """MaxPool with its optional second output."""
+    attributes = attributes_of(node)
+    rank, window = window_of(attributes)
+    pool = getattr(ndpool, f"max_pool{rank}d")
+    if len(node.output) == 1:
+        return [pool(x, **window)]
+    values, indices = pool(x, return_indices=True, **window)
+    return [values, onnx_indices(indices, x.shape, attributes.get("storage_order", 0))]
+
+
+def average_pool(node, x):
+    """AveragePool, whose divisor leaves the padding out unless told otherwise."""
+    attributes = attributes_of(node)
+    rank, window = window_of(attributes)
+    include_pad = bool(attributes.get("count_include_pad", 0))
+    return [getattr(ndpool, f"avg_pool{rank}d")(x, count_include_pad=include_pad, **window)]
+
+
+OPERATORS = {
+    "MaxPool": max_pool,
+    "AveragePool": average_pool,
+    "GlobalMaxPool": lambda node, x: [ndpool.global_max_pool(x, keepdims=True)],
+    "GlobalAveragePool": lambda node, x: [ndpool.global_avg_pool(x, keepdims=True)],
+    # The converted AvgPool1d models change the shape around the pooling.
+    "Unsqueeze": lambda node, x: [np.expand_dims(x, tuple(attributes_of(node)["axes"]))],
+    "Squeeze": lambda node, x: [np.squeeze(x, tuple(attributes_of(node)["axes"]))],
+}
+
+
+def run_model(model, inputs):
+    """Run the nodes of ``model`` in order and return its outputs."""
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    free = [value.name for value in model.graph.input if value.name not in values]
+    values |= dict(zip(free, inputs, strict=True))
+    for node in model.graph.node:
+        results = OPERATORS[node.op_type](node, *(values[name] for name in node.input))
+        values |= dict(zip(node.output, results, strict=True))
+    return [values[value.name] for value in model.graph.output]
