@@ -19,6 +19,7 @@ export PYO3_PYTHON := $(abspath $(BIN))/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help demo test test-all lint bench docs audit clean
 
 help:  ## List the targets
@@ -59,15 +60,13 @@ audit:  ## Licences, sources and advisories of the dependencies; needs cargo-den
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) target docs/_build demo
 
-# One stamp for each set of extras: the package is built, and they are installed, when something they depend on changed.
-EXTRAS_demo := demo
-EXTRAS_test := demo,test
-EXTRAS_torch := demo,test,torch
-EXTRAS_lint := demo,lint
-EXTRAS_docs := demo,docs
+# The package is built when its sources changed, once for all targets; then each target's extras are there or installed.
+$(STAMPS)/demo $(STAMPS)/test $(STAMPS)/torch $(STAMPS)/lint $(STAMPS)/docs: $(STAMPS)/%: $(STAMPS)/built
+	$(BIN)/python -m pip install --quiet 'ndpool[$*]'
+	@touch $@
 
-$(STAMPS)/demo $(STAMPS)/test $(STAMPS)/torch $(STAMPS)/lint $(STAMPS)/docs: $(STAMPS)/%: $(STAMPS)/venv pyproject.toml $(RUST)
-	$(BIN)/maturin develop --release $(LOCKED) --extras $(EXTRAS_$*)
+$(STAMPS)/built: $(STAMPS)/venv pyproject.toml $(RUST)
+	$(BIN)/maturin develop --release $(LOCKED)
 	@touch $@
 
 $(STAMPS)/venv:

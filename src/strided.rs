@@ -134,6 +134,33 @@ impl<'a, T: Copy> View<'a, T> {
     }
 }
 
+impl<T: Copy> View<'_, T> {
+    /// The elements in C order of the axes taken in the given order.
+    pub(crate) fn in_order(&self, order: &[usize]) -> crate::Result<Vec<T>>
+    where
+        T: Default,
+    {
+        let lens: Vec<usize> = order.iter().map(|&axis| self.shape[axis]).collect();
+        let len = lens.iter().product();
+        let mut elements = crate::error::try_vec(len)?;
+        elements.resize(len, T::default());
+        let Some((&row_axis, outer)) = order.split_last() else {
+            self.raw.gather(0, 1, &mut elements, |x| x);
+            return Ok(elements);
+        };
+        let n = self.shape[row_axis];
+        for (index, row) in elements.chunks_exact_mut(n.max(1)).enumerate() {
+            let (mut offset, mut rest) = (0, index);
+            for &axis in outer.iter().rev() {
+                offset += (rest % self.shape[axis]) as isize * self.strides[axis];
+                rest /= self.shape[axis];
+            }
+            self.raw.gather(offset, self.strides[row_axis], row, |x| x);
+        }
+        Ok(elements)
+    }
+}
+
 impl<'a, T: Copy> ViewMut<'a, T> {
     /// A writable view from its parts.
     ///

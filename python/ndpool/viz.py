@@ -7,14 +7,15 @@ so ``import ndpool.viz`` costs nothing; the extra ``ndpool[demo]`` installs it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import ndpool
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
@@ -31,6 +32,15 @@ _QUIET = "#6B7480"
 _HEAT = (0.93, 0.30, 0.0)
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _TITLES = {"max": "max", "min": "min", "avg": "average", "sum": "sum"}
+
+
+class _Box(NamedTuple):
+    """A rectangle in the coordinates of an axes; ``y`` grows downwards."""
+
+    x: float
+    y: float
+    width: float
+    height: float
 
 
 def diagram(
@@ -68,13 +78,15 @@ def diagram(
     ['max', '6', '8', 'average', '3.5', '5.5']
     """
     cells = np.asarray(TEXTBOOK if x is None else x)
-    if cells.ndim != 2:
-        raise ValueError(f"x: {cells.ndim} dimensions; a diagram needs an array of 2")
+    match cells.shape:
+        case (height, width):
+            pass
+        case _:
+            raise ValueError(f"x: shape {cells.shape}; a diagram needs two dimensions")
     rows, columns = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
-    if min(rows, columns) < 1 or cells.shape[0] % rows or cells.shape[1] % columns:
+    if min(rows, columns) < 1 or height % rows or width % columns:
         raise ValueError(f"kernel_size: {(rows, columns)} does not divide the shape {cells.shape} into whole windows")
 
-    height, width = cells.shape
     gap = 2.0  # between the array and the results, in cells
     size = 1.35  # edge of a result's cell, in cells of the array
     out_rows, out_columns = height // rows, width // columns
@@ -88,11 +100,11 @@ def diagram(
     winners = _winners(cells, (rows, columns), extremes[0]) if len(extremes) == 1 else np.zeros(cells.shape, bool)
     for (row, column), value in np.ndenumerate(cells):
         colour = _colour(row // rows * out_columns + column // columns)
-        _cell(axes, column, row, 1.0, colour, value, bold=bool(winners[row, column]))
+        _cell(axes, _Box(column, row, 1.0, 1.0), colour, value, bold=bool(winners[row, column]))
     for row in range(out_rows):
         for column in range(out_columns):
             colour = _colour(row * out_columns + column)
-            _frame(axes, column * columns, row * rows, columns, rows, colour)
+            _frame(axes, _Box(column * columns, row * rows, columns, rows), colour)
 
     axes.annotate(
         "",
@@ -109,8 +121,9 @@ def diagram(
         axes.text(left + span / 2, top - 0.3, title, ha="center", va="bottom", fontsize=18, color=_INK, weight="bold")
         for (row, column), value in np.ndenumerate(pooled):
             colour = _colour(row * out_columns + column)
-            _cell(axes, left + column * size, top + row * size, size, colour, value)
-            _frame(axes, left + column * size, top + row * size, size, size, colour)
+            box = _Box(left + column * size, top + row * size, size, size)
+            _cell(axes, box, colour, value)
+            _frame(axes, box, colour)
         left += span + 0.9
     return figure
 
@@ -156,9 +169,11 @@ def gallery(
     14
     """
     image = np.asarray(photo)
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise ValueError(f"photo: shape {image.shape}; a photograph is (height, width) or (height, width, 3)")
-    height, width = image.shape[:2]
+    match image.shape:
+        case (height, width) | (height, width, 3):
+            pass
+        case _:
+            raise ValueError(f"photo: shape {image.shape}; a photograph is (height, width) or (height, width, 3)")
     largest = max(sizes)
     if min(height, width) < largest:
         raise ValueError(f"photo: shape {image.shape}; the largest window is {largest}{_TIMES}{largest}")
@@ -201,14 +216,15 @@ def gallery(
     rows, cols = _detail((height, width), largest, focus or (height // 2, width // 2))
     axes = figure.add_subplot(whole[0])
     _picture(axes, pixels, f"photograph, {height}{_TIMES}{width}")
+    framed = _Box(cols.start - 0.5, rows.start - 0.5, cols.stop - cols.start, rows.stop - rows.start)
     for colour, line in (("white", 3.4), (_INK, 1.5)):
-        _outline(axes, cols.start - 0.5, rows.start - 0.5, cols.stop - cols.start, rows.stop - rows.start, colour, line)
+        _outline(axes, framed, colour, line)
     axes = figure.add_subplot(whole[1])
     part = pixels[rows, cols]
     _picture(axes, part, f"framed part, {part.shape[0]}{_TIMES}{part.shape[1]}")
     _window_lines(axes, part.shape[:2], largest)
 
-    grey = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
+    grey = pixels.reshape(height, width, -1).mean(axis=2)
     for index, mode in enumerate(modes):
         for column, size in enumerate(sizes):
             axes = figure.add_subplot(grid[index, column])
@@ -226,7 +242,7 @@ def gallery(
 
 
 def _canvas(width: float, top: float, bottom: float) -> tuple[Figure, Axes]:
-    """A white figure whose one axes counts in cells, with the row axis downwards."""
+    """Make a white figure whose one axes counts in cells, with the row axis downwards."""
     from matplotlib.figure import Figure
 
     margin = 0.25
@@ -244,15 +260,16 @@ def _colour(index: int) -> str:
     return _WINDOW_COLOURS[index % len(_WINDOW_COLOURS)]
 
 
-def _cell(axes: Axes, x: float, y: float, size: float, colour: str, value: Any, *, bold: bool = False) -> None:
-    """One cell: a tint of the window's colour and the number in it."""
+def _cell(axes: Axes, box: _Box, colour: str, value: Any, *, bold: bool = False) -> None:
+    """Draw a cell: a tint of the window's colour and the number in it."""
     from matplotlib.patches import Rectangle
 
-    axes.add_patch(Rectangle((x, y), size, size, facecolor=colour, alpha=0.72 if bold else 0.30, edgecolor="none"))
-    axes.add_patch(Rectangle((x, y), size, size, fill=False, edgecolor="white", linewidth=1.5))
+    corner, (width, height) = box[:2], box[2:]
+    axes.add_patch(Rectangle(corner, width, height, facecolor=colour, alpha=0.72 if bold else 0.30, edgecolor="none"))
+    axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=1.5))
     axes.text(
-        x + size / 2,
-        y + size / 2,
+        box.x + width / 2,
+        box.y + height / 2,
         f"{float(value):.4g}",
         ha="center",
         va="center_baseline",
@@ -262,20 +279,21 @@ def _cell(axes: Axes, x: float, y: float, size: float, colour: str, value: Any, 
     )
 
 
-def _frame(axes: Axes, x: float, y: float, width: float, height: float, colour: str) -> None:
-    """The border of a window or of its result, drawn just inside the cells so that neighbours do not overlap."""
+def _frame(axes: Axes, box: _Box, colour: str) -> None:
+    """Draw the border of a window or of its result, just inside the cells so that neighbours do not overlap."""
     inset = 0.035
-    _outline(axes, x + inset, y + inset, width - 2 * inset, height - 2 * inset, colour, 3.0)
+    inside = _Box(box.x + inset, box.y + inset, box.width - 2 * inset, box.height - 2 * inset)
+    _outline(axes, inside, colour, 3.0)
 
 
 def _winners(cells: NDArray[Any], kernel: tuple[int, int], mode: str) -> NDArray[np.bool_]:
-    """Which cells win their window: where the gradient of the pooled array's sum arrives."""
+    """Find the cells that win their window: where the gradient of the pooled array's sum arrives."""
     y, pullback = ndpool.vjp(ndpool.pool, cells.astype(np.float64), kernel, mode)
     return np.asarray(pullback(np.ones_like(y))).astype(bool)
 
 
 def _detail(shape: tuple[int, int], size: int, focus: tuple[int, int]) -> tuple[slice, slice]:
-    """A box of whole windows around ``focus``: at most eight windows high, with about the photograph's proportions."""
+    """Choose whole windows around ``focus``: at most eight high, with about the photograph's proportions."""
     high = min(8, shape[0] // size)
     counts = (high, min(max(1, round(high * shape[1] / shape[0])), shape[1] // size))
     slices = []
@@ -292,7 +310,7 @@ def _picture(axes: Axes, pixels: NDArray[Any], title: str) -> None:
 
 
 def _heat(axes: Axes, gradient: NDArray[Any]) -> None:
-    """A gradient from 0 to 1 in orange over the picture of ``axes``; the cube root lets small values be seen."""
+    """Lay a gradient from 0 to 1 in orange over the picture; the cube root lets small values be seen."""
     layer = np.empty((*gradient.shape, 4))
     layer[..., :3] = _HEAT
     layer[..., 3] = np.cbrt(np.clip(gradient, 0.0, 1.0))
@@ -300,20 +318,21 @@ def _heat(axes: Axes, gradient: NDArray[Any]) -> None:
 
 
 def _window_lines(axes: Axes, shape: tuple[int, ...], size: int) -> None:
-    """Thin lines between the windows of a picture."""
+    """Draw thin lines between the windows of a picture."""
     height, width = shape
     axes.hlines(np.arange(size, height, size) - 0.5, -0.5, width - 0.5, colors="white", linewidth=0.5, alpha=0.8)
     axes.vlines(np.arange(size, width, size) - 0.5, -0.5, height - 0.5, colors="white", linewidth=0.5, alpha=0.8)
 
 
-def _outline(axes: Axes, x: float, y: float, width: float, height: float, colour: str, line: float) -> None:
+def _outline(axes: Axes, box: _Box, colour: str, line: float) -> None:
     from matplotlib.patches import Rectangle
 
-    axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=line, joinstyle="round"))
+    border = Rectangle(box[:2], box.width, box.height, fill=False, edgecolor=colour, linewidth=line, joinstyle="round")
+    axes.add_patch(border)
 
 
 def _bare(axes: Axes, title: str) -> None:
-    """No ticks, no frame, a quiet title."""
+    """Take ticks and frame away and set a quiet title."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

@@ -285,8 +285,8 @@ impl Plan {
 }
 
 impl Pooled {
-    /// Outputs come in groups of as many.
-    fn phases(&self) -> usize {
+    /// Outputs come in groups of as many, interleaved when they are finished.
+    pub fn phases(&self) -> usize {
         if let Pass::Slide(pattern) = &self.pass { pattern.outputs } else { 1 }
     }
 

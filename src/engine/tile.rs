@@ -160,10 +160,7 @@ impl<'p> Tile<'p> {
         let lanes = self.lanes.len();
         let outer = self.batch.len() * cells[..j].iter().product::<usize>();
         let inner = cells[j + 1..].iter().product::<usize>() * lanes;
-        let outputs = match &plan.pooled[j].pass {
-            Pass::Slide(pattern) => axis.outputs.len().next_multiple_of(pattern.outputs),
-            _ => axis.outputs.len(),
-        };
+        let outputs = axis.outputs.len().next_multiple_of(plan.pooled[j].phases());
         scratch.next.resize(outer * outputs * inner)?;
         let Scratch { now, next, powers, windows } = scratch;
         let from = From::<M> { values: &now.values, tags: &now.tags };
@@ -216,7 +213,7 @@ impl<'p> Tile<'p> {
         let outputs = |axis: &TileAxis| axis.outputs.start as isize..axis.outputs.end as isize;
         let outer: Vec<_> = self.axes[..last].iter().map(outputs).collect();
         let row_axis = &plan.pooled[last];
-        let phases = if let Pass::Slide(pattern) = &row_axis.pass { pattern.outputs } else { 1 };
+        let phases = row_axis.phases();
         let offsets = [0, 1].map(|r| {
             let start = lane * plan.lanes.strides_out[r] + self.axes[last].outputs.start as isize * row_axis.strides_out[r];
             self.rows(&outer, |axis| axis.strides_out[r], |axis| axis.strides_out[r], start)
@@ -274,8 +271,13 @@ impl<'p> Tile<'p> {
             }
             rows.extend(bases);
         }
-        let range = &self.axes[last].outputs;
-        let positions = starts(&plan.pooled[last], &(range.start as isize..range.end as isize));
+        // In the order of the work buffer: phases, cells, lanes.
+        let (range, axis) = (&self.axes[last].outputs, &plan.pooled[last]);
+        let phases = axis.phases();
+        let cells = range.len().div_ceil(phases);
+        let outputs = (0..phases).flat_map(|phase| (0..cells).map(move |cell| range.start + cell * phases + phase));
+        let start = |o: usize| (axis.spans.at(o.min(range.end - 1)).start as u64).wrapping_mul(axis.flat);
+        let positions: Vec<u64> = outputs.map(start).collect();
         let lanes = (0..self.lanes.len() as u64).map(|lane| lane * plan.lanes.flat);
         let positions = positions.iter().flat_map(|start| lanes.clone().map(move |lane| start.wrapping_add(lane)));
         (rows, positions.collect())

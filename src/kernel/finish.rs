@@ -130,7 +130,7 @@ impl<L: Lower> Finish<'_, L> {
             return;
         }
         for phase in 0..phases {
-            for cell in 0..(positions - phase).div_ceil(phases) {
+            for cell in 0..positions.saturating_sub(phase).div_ceil(phases) {
                 let position = cell * phases + phase;
                 let offset = offset + position as isize * position_stride;
                 let from = &from[(phase * cells + cell) * lanes..];

@@ -23,7 +23,7 @@ impl<P: Position> Kernel for Encode<'_, P> {
     fn run(self) {
         for (tags, &row) in self.tags.chunks_exact_mut(self.positions.len()).zip(self.rows) {
             for (tag, &position) in tags.iter_mut().zip(self.positions) {
-                *tag = P::new(tag.get().wrapping_sub(row + position));
+                *tag = P::new(tag.get().wrapping_sub(row.wrapping_add(position)));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The linear maps that are the derivatives of pooling: pulled back (`vjp`), and pushed forward (`jvp`).
 
-use ndarray::{ArrayD, ArrayView, Axis, Dimension};
+use ndarray::{ArrayD, ArrayView, Dimension};
 
 use super::extreme::{Second, extreme};
 use super::pool::{Solved, zeros};
@@ -9,7 +9,6 @@ use crate::element::{Element, Kind};
 use crate::engine::{self, Offsets, Routed, RoutedAxis};
 use crate::error::{PoolError, Result, try_vec};
 use crate::parallel::Parallel;
-use crate::spans::Spans;
 use crate::strided::{Raw, View, ViewMut};
 
 /// The derivative of one call; it keeps what it needs and no more.
@@ -49,7 +48,7 @@ impl<T: Element> Pullback<T> {
     /// [`PoolError::Value`] if the shape is not that of `x`.
     pub fn push<D: Dimension>(&self, dx: &ArrayView<'_, T, D>) -> Result<ArrayD<T>> {
         let mut dy = zeros(&self.map.solved().output_shape())?;
-        self.map.push(dx.view().into_dyn(), &ViewMut::from(dy.view_mut()), &Parallel::default())?;
+        self.map.push(&View::from(dx.clone()), &ViewMut::from(dy.view_mut()), &Parallel::default())?;
         Ok(dy)
     }
 }
@@ -81,7 +80,7 @@ impl Differentiable {
     /// Writes the tangent of the result.
     pub(crate) fn push<T: Element>(
         &self,
-        dx: ArrayView<'_, T, ndarray::IxDyn>,
+        dx: &View<'_, T>,
         dy: &ViewMut<'_, T>,
         parallel: &Parallel<'_>,
     ) -> Result<()> {
@@ -90,7 +89,7 @@ impl Differentiable {
             return Ok(());
         }
         match self {
-            Self::Mean(map) => sum(&View::from(dx), &map.solved, map.lowering, dy, parallel),
+            Self::Mean(map) => sum(dx, &map.solved, map.lowering, dy, parallel),
             Self::Route(map) => map.push(dx, dy, parallel),
         }
     }
@@ -223,23 +222,22 @@ impl RouteMap {
 
     fn push<T: Element>(
         &self,
-        dx: ArrayView<'_, T, ndarray::IxDyn>,
+        dx: &View<'_, T>,
         dy: &ViewMut<'_, T>,
         parallel: &Parallel<'_>,
     ) -> Result<()> {
         // Planes in flat order, one after the other: the pooled axes moved behind the others.
-        let pooled = |spans: &Option<Spans>| spans.is_some();
-        let mut order: Vec<usize> = (0..dx.ndim()).filter(|&j| !pooled(&self.solved.spans()[j])).collect();
-        order.extend((0..dx.ndim()).filter(|&j| pooled(&self.solved.spans()[j])));
-        let mut planes = try_vec(dx.len())?;
-        planes.extend(dx.view().permuted_axes(order.clone()).iter().copied());
-        let mut strides = vec![0; dx.ndim()];
+        let (mut order, pooled): (Vec<usize>, Vec<usize>) =
+            (0..dx.shape().len()).partition(|&axis| self.solved.spans()[axis].is_none());
+        order.extend(pooled);
+        let planes = dx.in_order(&order)?;
+        let mut strides = vec![0; order.len()];
         let mut step = 1;
         for &axis in order.iter().rev() {
             strides[axis] = step;
-            step *= dx.len_of(Axis(axis)) as isize;
+            step *= dx.shape()[axis] as isize;
         }
         let routed = self.routed(&strides, dy.strides());
-        engine::gather(&routed, Raw::of(&mut planes), self.offsets(), dy.raw(), parallel)
+        engine::gather(&routed, Raw::from_ref(&planes), self.offsets(), dy.raw(), parallel)
     }
 }

@@ -5,9 +5,9 @@ mod gradient;
 mod pool;
 mod sum;
 
-pub use gradient::{Differentiable, Pullback};
+pub use gradient::Pullback;
 pub use pool::{Pool, Solved};
 
 pub(crate) use extreme::{Second, extreme};
-pub(crate) use gradient::{MeanMap, RouteMap};
-pub(crate) use sum::{Lowering, count, mean_gradient, sum};
+pub(crate) use gradient::{Differentiable, MeanMap, RouteMap};
+pub(crate) use sum::{Lowering, count, sum};

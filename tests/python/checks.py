@@ -1,7 +1,7 @@
 """How results of the library are compared with the reference, in one place.
 
-Selections (max, min) are compared bit for bit, NaN apart. Sums are compared within the bound that holds for *any* order of
-summation, so that a failure is an error of the library and never of the tolerance.
+Selections (max, min) are compared bit for bit, NaN apart. Sums are compared within the bound that holds for *any* order
+of summation, so that a failure is an error of the library and never of the tolerance.
 """
 
 import ml_dtypes

@@ -1,7 +1,7 @@
 """A fingerprint of results over every dtype, kernel and direction: two runs agree bit for bit when these agree.
 
-The sums are of numbers of very different size, so that another order of summation shows. The arrays are large enough for
-several threads and for every strategy (direct, doubling, scans). Run as a program it prints the fingerprints as JSON.
+The sums are of numbers of very different size, so that another order of summation shows. The arrays are large enough
+for several threads and for every strategy (direct, doubling, scans). Run as a program it prints its findings as JSON.
 """
 
 import hashlib

@@ -196,8 +196,8 @@ class Pooled:
     Attributes
     ----------
     values : ndarray
-        max, min: the dtype of the input (in native byte order), bit for bit. Otherwise objects: ``int`` and ``Fraction`` for integers (exact),
-        ``float`` for floats.
+        max, min: the dtype of the input (in native byte order), bit for bit. Otherwise objects: ``int`` and
+        ``Fraction`` for integers (exact), ``float`` for floats.
     indices : ndarray of int64
         Place of the winner, flat over the pooled axes (-1 where a window is empty).
     magnitude : ndarray of float64

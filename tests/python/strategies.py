@@ -66,7 +66,7 @@ def arrays(draw, shape, dtype, *, special=False):
 
 @st.composite
 def distinct_arrays(draw, shape):
-    """A float64 array without ties or near-ties: max and min are differentiable there, which finite differences need."""
+    """A float64 array without ties or near-ties, where max and min are differentiable, for finite differences."""
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     return generator.permutation(np.arange(np.prod(shape, dtype=int))).reshape(shape) / 8.0 - 3.0
 

@@ -1,4 +1,4 @@
-"""Every argument with every kind of nonsense: the exception's type, and a message that names argument, value and rule."""
+"""Every argument with every kind of nonsense: the exception's type, and a message that names argument and value."""
 
 import contextlib
 import decimal
@@ -226,7 +226,7 @@ def test_an_option_that_the_mode_does_not_have_is_a_type_error(option):
 def test_unknown_missing_and_doubled_arguments_are_type_errors():
     for call in (
         lambda: ndpool.max_pool2d(X),
-        lambda: ndpool.max_pool2d(),
+        ndpool.max_pool2d,
         lambda: ndpool.max_pool2d(X, 2, kernel_size=2),
         lambda: ndpool.max_pool2d(X, 2, sride=2),
         lambda: ndpool.avg_pool2d(X, 2, 2, 0, False, True, None, 1),

@@ -1,7 +1,7 @@
 """Forward results of every function against the reference, over dtypes, layouts, memory orders and windows.
 
-Small arrays, all combinations: what is drawn here is read by the nested loops of ``reference.py``. Arrays large enough for
-threads, tiles and vectors are in ``test_large.py``.
+Small arrays, all combinations: what is drawn here is read by the nested loops of ``reference.py``. Arrays large enough
+for threads, tiles and vectors are in ``test_large.py``.
 """
 
 import ndpool

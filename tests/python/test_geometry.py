@@ -1,7 +1,7 @@
 """Shapes: ``output_shape`` and the functions against the reference, hand-written cases, and sizes that do not fit.
 
-The calls named by a CVE or an issue number crashed, hung or corrupted other libraries; here each one ends in the documented
-result or in an ordinary exception, and at once.
+The calls named by a CVE or an issue number crashed, hung or corrupted other libraries; here each one ends in the
+documented result or in an ordinary exception, and at once.
 """
 
 import time

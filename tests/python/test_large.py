@@ -1,7 +1,7 @@
 """Arrays that reach the fast paths: vector tails of every width, tiles, threads, scans for large windows.
 
-The nested loops are too slow here, so the oracle is NumPy's own sliding windows over a padded copy: every window is still
-written out in full, and ``argmax`` has the contract's rules (first of equals, first NaN).
+The nested loops are too slow here, so the oracle is NumPy's own sliding windows over a padded copy: every window is
+still written out in full, and ``argmax`` has the contract's rules (first of equals, first NaN).
 """
 
 import time

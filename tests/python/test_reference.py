@@ -1,4 +1,4 @@
-"""The reference itself against drawings, SciPy and the contract's own numbers: an oracle that is wrong proves nothing."""
+"""The reference itself against drawings, SciPy and the contract's numbers: an oracle that is wrong proves nothing."""
 
 import math
 

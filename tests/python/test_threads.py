@@ -1,5 +1,6 @@
 """Same bits for every number of threads, every CPU level and from many Python threads at once; and thread control."""
 
+import contextlib
 import json
 import platform
 import subprocess
@@ -121,7 +122,7 @@ def test_threads_restores_the_number_also_after_an_exception():
     ndpool.set_num_threads(5)
     with ndpool.threads(3):
         assert ndpool.get_num_threads() == 3
-        with pytest.raises(KeyError), ndpool.threads(2):
+        with contextlib.suppress(KeyError), ndpool.threads(2):
             assert ndpool.get_num_threads() == 2
             raise KeyError
         assert ndpool.get_num_threads() == 3

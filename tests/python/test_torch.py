@@ -1,8 +1,8 @@
 """PyTorch as the second opinion: forward, indices and gradients over random geometry, and tensors in, tensors out.
 
-Section 9 of the contract lists where ndpool differs on purpose. Only geometry that PyTorch accepts is drawn here (no padding
-over half the kernel), no NaN is (its index is the first, not the last), and a dilated window without any cell, which PyTorch
-answers with -inf, is left to the other tests.
+Section 9 of the contract lists where ndpool differs on purpose. Only geometry that PyTorch accepts is drawn here (no
+padding over half the kernel), no NaN is (its index is the first, not the last), and a dilated window without any cell,
+which PyTorch answers with -inf, is left to the other tests.
 """
 
 import ndpool

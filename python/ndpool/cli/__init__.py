@@ -14,6 +14,6 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "ndpool":
             raise
-        print(f'ndpool: {error.name} is missing; the command needs "ndpool[demo]"', file=sys.stderr)
+        sys.stderr.write(f'ndpool: {error.name} is missing; the command needs "ndpool[demo]"\n')
         raise SystemExit(2) from None
     app()

@@ -35,12 +35,12 @@ class Case:
 
 
 def photograph(name: str) -> Array:
-    """One of the photographs inside the scikit-image package, as bytes; no network is needed."""
+    """Read one of the photographs inside the scikit-image package, as bytes; no network is needed."""
     return np.asarray(getattr(skimage.data, name)())
 
 
 def photographs() -> dict[str, Array]:
-    """The arrays the cases run on.
+    """Make the arrays that the cases run on.
 
     ``lines`` are the 512 rows of a grey photograph, ``image`` is a colour photograph with the channels first, ``batch``
     is the same as a batch of one, ``pan`` is a pan of 16 frames across another, as a view with overlapping memory, and
@@ -63,7 +63,7 @@ def photographs() -> dict[str, Array]:
 
 
 def crops(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """A small float64 piece of each array, for finite differences.
+    """Cut a small float64 piece out of each array, for finite differences.
 
     Neighbouring pixels of a photograph are often equal, and a maximum has no derivative where two cells tie: a ramp of
     less than one grey level, in a fixed random order, sets them apart.
@@ -83,11 +83,12 @@ def crops(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def cases() -> list[Case]:
-    """Every function of the package in its usual form; the windows, strides and paddings vary."""
+    """List every function of the package in its usual form; the windows, strides and paddings vary."""
     found: list[Case] = []
     for dims, data, bins in ((1, "lines", 12), (2, "image", 7), (3, "pan", 4)):
         group, axes = f"{dims}d", tuple(range(-dims, 0))
-        highest, lowest = _windows(np.max, axes, 3, 2, 1, -np.inf), _windows(np.min, axes, 3, 2, 1, np.inf)
+        highest = _windows(np.max, axes, 3, 2, padding=1, fill=-np.inf)
+        lowest = _windows(np.min, axes, 3, 2, padding=1, fill=np.inf)
         mean, to = _windows(np.mean, axes, 2, 2), f"to {bins}"
         found += [
             Case(group, f"max_pool{dims}d", "k3 s2 p1", data, (3, 2, 1), highest),
@@ -111,14 +112,14 @@ def cases() -> list[Case]:
 
 
 def _count(x: Array) -> Array:
-    """The real cells of every window of the last case."""
-    return _windows(np.sum, (0, 1), 4, 2, 1)(np.ones(x.shape, np.int64))
+    """Count the real cells of every window of the last case."""
+    return _windows(np.sum, (0, 1), 4, 2, padding=1)(np.ones(x.shape, np.int64))
 
 
 def _windows(
-    reduction: Reduction, axes: tuple[int, ...], kernel: int, stride: int, padding: int = 0, fill: float = 0.0
+    reduction: Reduction, axes: tuple[int, ...], kernel: int, stride: int, *, padding: int = 0, fill: float = 0.0
 ) -> Callable[[Array], Array]:
-    """Windows as a strided view, reduced over the axes that the view adds."""
+    """Take windows as a strided view and reduce over the axes that the view adds."""
 
     def pooled(x: Array) -> Array:
         own = [axis % x.ndim for axis in axes]
@@ -133,7 +134,7 @@ def _windows(
 
 
 def _bins(reduction: Reduction, axes: tuple[int, ...], count: int) -> Callable[[Array], Array]:
-    """Bins along one axis after the other; the mean of a box is the mean of the means along its edges."""
+    """Take bins along one axis after the other; the mean of a box is the mean of the means along its edges."""
 
     def pooled(x: Array) -> Array:
         for axis in axes:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import ndpool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Array = NDArray[Any]
 
@@ -19,7 +21,7 @@ ADJOINT = 1e-12
 
 
 def difference(result: Array, expected: Array, dtype: np.dtype[Any]) -> tuple[float, bool]:
-    """The largest difference from a result that NumPy computed in float64 or exactly, and whether ``result`` is right.
+    """Return the largest difference from NumPy's result in float64 or integers, and whether ``result`` is right.
 
     Right means of this shape and of ``dtype``, and equal; a float may be off by the rounding of its own type.
     """
@@ -31,7 +33,7 @@ def difference(result: Array, expected: Array, dtype: np.dtype[Any]) -> tuple[fl
 
 
 def gradient(function: Callable[..., Any], x: Array, *args: Any, **options: Any) -> tuple[float, bool]:
-    """The largest difference between ``pullback(dy)`` and central differences, and whether the gradient is right.
+    """Return the largest difference between ``pullback(dy)`` and central differences, and whether it is right.
 
     Right means within 1e-5 + 1e-3 of the size of the derivative for every cell of ``x``, and that forwards and
     backwards are the same linear map: ``<J v, w> = <v, J' w>`` to 1e-12.

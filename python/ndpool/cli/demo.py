@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich import box
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -22,9 +18,17 @@ from ndpool import viz
 from ndpool.cli import checks
 from ndpool.cli.cases import Case, cases, crops, photograph, photographs
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+    from rich.console import Console
+
 Array = NDArray[Any]
 
 MOST_CALLS = 200
+LONG = 100  # milliseconds from which on one digit behind the point is enough
 WIDE = 120  # columns that the table needs with a line for each row
 WIDE_NUMBERS = ("forward", "backward", "NumPy", "difference", "gradient")
 
@@ -117,7 +121,7 @@ def _outcome(case: Case, x: Array, small: Array, seconds: float) -> Outcome:
 
 
 def _milliseconds(call: Callable[[], object], seconds: float) -> float:
-    """The median time of a call, from as many as ``seconds`` allow, and at least one."""
+    """Return the median time of a call, from as many as ``seconds`` allow, and at least one."""
     times: list[float] = []
     end = time.perf_counter() + seconds
     while not times or (time.perf_counter() < end and len(times) < MOST_CALLS):
@@ -132,7 +136,7 @@ def _gallery() -> Figure:
 
 
 def _table(outcomes: list[Outcome], narrow: bool) -> Table:
-    """One row for each operation; on a narrow terminal it takes two lines, arguments and result shape on the second."""
+    """Give each operation a row; on a narrow terminal it takes two lines, arguments and result shape on the second."""
     table = Table(
         title="Pooling photographs",
         title_style="bold",
@@ -165,12 +169,12 @@ def _table(outcomes: list[Outcome], narrow: bool) -> Table:
 
 
 def _shape(array: Array) -> str:
-    """``3x512x512 f32``: sizes, kind and bits."""
+    """Write sizes, kind and bits: ``3x512x512 f32``."""
     return f"{'x'.join(map(str, array.shape))} {array.dtype.kind}{8 * array.dtype.itemsize}"
 
 
 def _time(milliseconds: float | None) -> str:
-    return "-" if milliseconds is None else f"{milliseconds:.3f}" if milliseconds < 100 else f"{milliseconds:.1f}"
+    return "-" if milliseconds is None else f"{milliseconds:.{1 if milliseconds >= LONG else 3}f}"
 
 
 def _error(value: float | None) -> str:

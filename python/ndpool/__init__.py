@@ -1,0 +1,62 @@
+"""Pooling of n-dimensional arrays and its gradients: fast, exact, over any axes, of any dtype, in any memory layout.
+
+>>> import numpy as np
+>>> import ndpool
+>>> x = np.arange(16.0).reshape(1, 1, 4, 4)
+>>> ndpool.max_pool2d(x, 2)
+array([[[[ 5.,  7.],
+         [13., 15.]]]])
+>>> y, pullback = ndpool.vjp(ndpool.avg_pool2d, x, 2)
+>>> pullback(np.ones_like(y))[0, 0, 0]
+array([0.25, 0.25, 0.25, 0.25])
+"""
+
+from ndpool._control import get_num_threads, set_num_threads, show_config, threads
+from ndpool._vjp import Pullback, vjp
+from ndpool.any_axes import global_avg_pool, global_max_pool, global_pool, output_shape, pool
+from ndpool.functional import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    min_pool1d,
+    min_pool2d,
+    min_pool3d,
+)
+
+__all__ = [
+    "Pullback",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "get_num_threads",
+    "global_avg_pool",
+    "global_max_pool",
+    "global_pool",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "min_pool1d",
+    "min_pool2d",
+    "min_pool3d",
+    "output_shape",
+    "pool",
+    "set_num_threads",
+    "show_config",
+    "threads",
+    "vjp",
+]

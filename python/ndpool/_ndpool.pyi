@@ -1,0 +1,69 @@
+from typing import Any, final
+
+__version__: str
+
+def cpu_level() -> str: ...
+def cpu_levels() -> list[str]: ...
+def get_num_threads() -> int: ...
+def set_num_threads(n: Any) -> None: ...
+def set_num_threads_here(n: Any) -> int | None: ...
+def extreme_pool(
+    x: Any,
+    rank: Any,
+    minimum: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: Any,
+    return_indices: Any,
+    layout: Any,
+    out: Any,
+) -> Any: ...
+def mean_pool(
+    x: Any,
+    rank: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: Any,
+    count_include_pad: Any,
+    divisor_override: Any,
+    dilation: Any,
+    dtype: Any,
+    layout: Any,
+    out: Any,
+) -> Any: ...
+def adaptive_pool(
+    x: Any, rank: Any, mode: Any, output_size: Any, return_indices: Any, layout: Any, out: Any
+) -> Any: ...
+def global_pool(x: Any, mode: Any, layout: Any, keepdims: Any, return_indices: Any, dtype: Any, out: Any) -> Any: ...
+def pool(
+    x: Any,
+    window: Any,
+    mode: Any,
+    axis: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: Any,
+    count_include_pad: Any,
+    min_count: Any,
+    fill_value: Any,
+    return_indices: Any,
+    dtype: Any,
+    out: Any,
+) -> Any: ...
+def output_shape(
+    shape: Any, window: Any, axis: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
+) -> tuple[int, ...]: ...
+
+@final
+class Tape:
+    def __new__(cls, out: Any = None) -> Tape: ...
+    def pullback(self) -> Pullback: ...
+
+@final
+class Pullback:
+    def __call__(self, dy: Any) -> Any: ...
+    def jvp(self, dx: Any) -> Any: ...

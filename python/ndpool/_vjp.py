@@ -1,0 +1,56 @@
+"""Derivatives: any function of this package, with the linear map that pulls cotangents back and pushes tangents on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ndpool._ndpool import Pullback, Tape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Pullback", "vjp"]
+
+
+def vjp(f: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> tuple[Any, Pullback]:
+    """Call `f(x, *args, **kwargs)` and return what it returns, with the map of its gradient.
+
+    Parameters
+    ----------
+    f : callable
+        A differentiable function of this package.
+    x : array_like
+        A floating-point array.
+    *args, **kwargs
+        Further arguments of `f`.
+
+    Returns
+    -------
+    y : array or tuple
+        What `f` returns.
+    pullback : Pullback
+        `pullback(dy)` is the cotangent of `x` from that of the values, `pullback.jvp(dx)` the tangent of the values from
+        that of `x`. It may be called again, and keeps what it needs and no more: for max and min one or two bytes for
+        each value (more for windows that span more than 65,536 cells), for means nothing.
+
+    Raises
+    ------
+    TypeError
+        If `f` is not a differentiable function of this package, or `x` is not of floats.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ndpool
+    >>> x = np.array([[[1.0, 3.0, 2.0, 5.0]]])
+    >>> y, pullback = ndpool.vjp(ndpool.max_pool1d, x, 2)
+    >>> y
+    array([[[3., 5.]]])
+    >>> pullback(np.array([[[10.0, 20.0]]]))
+    array([[[ 0., 10.,  0., 20.]]])
+    >>> pullback.jvp(x)
+    array([[[3., 5.]]])
+    """
+    tape = Tape(kwargs.pop("out", None))
+    y = f(x, *args, out=tape, **kwargs)
+    return y, tape.pullback()

@@ -1,0 +1,158 @@
+//! Python numbers and sequences as geometry.
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+
+use crate::{Pool, Window};
+
+/// An integer, through `__index__`: never a float, never a string, never cut to fit.
+pub(super) fn integer(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    if !value.hasattr("__index__")? {
+        let message = format!("{argument}: {} ({}) must be an int", value.repr()?, value.get_type().name()?);
+        return Err(PyTypeError::new_err(message));
+    }
+    let index = value.py().import("operator")?.getattr("index")?.call1((value,))?;
+    index.extract().map_err(|_| PyValueError::new_err(format!("{argument}: {index} does not fit 64 bits")))
+}
+
+/// An integer that is at least `least`.
+pub(super) fn size(argument: &str, value: &Bound<'_, PyAny>, least: i64) -> PyResult<usize> {
+    // The usual case, without a look at attributes.
+    let number = match value.cast_exact::<pyo3::types::PyInt>().ok().and_then(|int| int.extract::<i64>().ok()) {
+        Some(number) => number,
+        None => integer(argument, value)?,
+    };
+    if number < least {
+        return Err(PyValueError::new_err(format!("{argument}: {number} must be at least {least}")));
+    }
+    Ok(number as usize)
+}
+
+/// The items of a sequence of numbers; `None` for a number.
+fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
+    if let Ok(tuple) = value.cast::<PyTuple>() {
+        return Ok(Some(tuple.iter().collect()));
+    }
+    if let Ok(list) = value.cast::<PyList>() {
+        return Ok(Some(list.iter().collect()));
+    }
+    if value.cast::<PyString>().is_ok() || value.cast::<PyBytes>().is_ok() || value.hasattr("__index__")? && !value.hasattr("__len__")? {
+        return Ok(None);
+    }
+    match (value.len(), value.try_iter()) {
+        (Ok(_), Ok(items)) => items.collect::<PyResult<_>>().map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// One number for each of `n` axes, from a number or a sequence of `n`.
+pub(super) fn per_axis(argument: &str, value: &Bound<'_, PyAny>, n: usize, least: i64) -> PyResult<Vec<usize>> {
+    match items(value)? {
+        None => Ok(vec![size(argument, value, least)?; n]),
+        Some(items) if items.len() == n => items.iter().map(|item| size(argument, item, least)).collect(),
+        Some(items) => {
+            let message = format!("{argument}: {} has {} values; give one, or {n}", value.repr()?, items.len());
+            Err(PyValueError::new_err(message))
+        }
+    }
+}
+
+/// How many axes a sequence speaks of; `None` for a number.
+pub(super) fn count(value: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
+    Ok(items(value)?.map(|items| items.len()))
+}
+
+/// Window, stride, padding, dilation and rounding of a call, for `n` axes.
+pub(super) struct Geometry<'a, 'py> {
+    pub argument: &'static str,
+    pub kernel: &'a Bound<'py, PyAny>,
+    pub stride: Option<&'a Bound<'py, PyAny>>,
+    pub padding: &'a Bound<'py, PyAny>,
+    pub dilation: &'a Bound<'py, PyAny>,
+    pub ceil_mode: bool,
+}
+
+impl Geometry<'_, '_> {
+    pub fn pool(&self, n: usize) -> PyResult<Pool> {
+        let kernels = per_axis(self.argument, self.kernel, n, 1)?;
+        let strides = match self.stride {
+            Some(stride) => per_axis("stride", stride, n, 1)?,
+            None => kernels.clone(),
+        };
+        let dilations = per_axis("dilation", self.dilation, n, 1)?;
+        let pad = padding(self.padding, n)?;
+        let windows: Vec<Window> = (0..n)
+            .map(|j| {
+                let window = Window::new(kernels[j]).stride(strides[j]).dilation(dilations[j]).ceil_mode(self.ceil_mode);
+                match &pad {
+                    Pad::Cells(cells) => window.padding(cells[j].0, cells[j].1),
+                    Pad::Same => window.same(),
+                    Pad::SameLower => window.same_lower(),
+                }
+            })
+            .collect();
+        Ok(Pool::windows(&windows))
+    }
+}
+
+enum Pad {
+    Cells(Vec<(usize, usize)>),
+    Same,
+    SameLower,
+}
+
+fn padding(value: &Bound<'_, PyAny>, n: usize) -> PyResult<Pad> {
+    if let Ok(name) = value.cast::<PyString>() {
+        return match name.to_string().as_str() {
+            "valid" => Ok(Pad::Cells(vec![(0, 0); n])),
+            "same" => Ok(Pad::Same),
+            "same_lower" => Ok(Pad::SameLower),
+            _ => {
+                let message = format!("padding: {} must be 'valid', 'same' or 'same_lower'", value.repr()?);
+                Err(PyValueError::new_err(message))
+            }
+        };
+    }
+    let Some(sides) = items(value)? else {
+        let cells = size("padding", value, 0)?;
+        return Ok(Pad::Cells(vec![(cells, cells); n]));
+    };
+    let rule = || format!("give one int, {n} ints, or {n} pairs (before, after)");
+    if sides.len() != n {
+        let message = format!("padding: {} has {} values; {}", value.repr()?, sides.len(), rule());
+        return Err(PyValueError::new_err(message));
+    }
+    let side = |item: &Bound<'_, PyAny>| match items(item)? {
+        None => size("padding", item, 0).map(|cells| (cells, cells)),
+        Some(pair) if pair.len() == 2 => Ok((size("padding", &pair[0], 0)?, size("padding", &pair[1], 0)?)),
+        Some(_) => Err(PyValueError::new_err(format!("padding: {} is no pair; {}", item.repr()?, rule()))),
+    };
+    let pads = sides.iter().map(side).collect::<PyResult<Vec<_>>>()?;
+    let pairs = sides.iter().map(|item| Ok(items(item)?.is_some())).collect::<PyResult<Vec<_>>>()?;
+    if pairs.iter().any(|&pair| pair != pairs[0]) {
+        return Err(PyValueError::new_err(format!("padding: {} mixes ints and pairs; {}", value.repr()?, rule())));
+    }
+    Ok(Pad::Cells(pads))
+}
+
+/// The axes of a call on an array of rank `rank`, in ascending order with the places they were given in.
+pub(super) fn axes(value: &Bound<'_, PyAny>, rank: usize) -> PyResult<Vec<usize>> {
+    let given = match items(value)? {
+        Some(items) => items.iter().map(|item| integer("axis", item)).collect::<PyResult<Vec<_>>>()?,
+        None => vec![integer("axis", value)?],
+    };
+    let mut axes = Vec::with_capacity(given.len());
+    for axis in given {
+        let place = if axis < 0 { axis + rank as i64 } else { axis };
+        if place < 0 || place >= rank as i64 {
+            let message = format!("axis: {axis} is not an axis of an array of rank {rank}");
+            return Err(PyValueError::new_err(message));
+        }
+        if axes.contains(&(place as usize)) {
+            return Err(PyValueError::new_err(format!("axis: {axis} is given twice")));
+        }
+        axes.push(place as usize);
+    }
+    Ok(axes)
+}

@@ -1,0 +1,420 @@
+//! The one gate for arrays, and the one match over dtypes.
+//!
+//! Every array enters through [`Array::read`]: native byte order, aligned, every stride a multiple of the item size, a
+//! known dtype; anything else is copied by NumPy first or refused. Results are allocated by NumPy in the memory order of
+//! the array they were made from.
+
+use numpy::PY_ARRAY_API;
+use numpy::npyffi::{self, NpyTypes, PyArray_CheckExact, PyArrayObject, PyArrayObject_fields};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::strided::{View, ViewMut};
+
+/// A dtype that kernels know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DType {
+    Bool,
+    I8,
+    I16,
+    I32,
+    I64,
+    U8,
+    U16,
+    U32,
+    U64,
+    F16,
+    BF16,
+    F32,
+    F64,
+}
+
+/// Runs an expression with `$T` as the element type of a dtype.
+macro_rules! with_dtype {
+    ($dtype:expr, $T:ident => $body:expr) => {{
+        use $crate::python::array::DType;
+        match $dtype {
+            DType::Bool => { type $T = $crate::element::Bool; $body }
+            DType::I8 => { type $T = i8; $body }
+            DType::I16 => { type $T = i16; $body }
+            DType::I32 => { type $T = i32; $body }
+            DType::I64 => { type $T = i64; $body }
+            DType::U8 => { type $T = u8; $body }
+            DType::U16 => { type $T = u16; $body }
+            DType::U32 => { type $T = u32; $body }
+            DType::U64 => { type $T = u64; $body }
+            DType::F16 => { type $T = ::half::f16; $body }
+            DType::BF16 => { type $T = ::half::bf16; $body }
+            DType::F32 => { type $T = f32; $body }
+            DType::F64 => { type $T = f64; $body }
+        }
+    }};
+}
+pub(super) use with_dtype;
+
+/// Runs an expression with `$T` as the element type of a floating-point dtype, and another for all other dtypes.
+macro_rules! with_float {
+    ($dtype:expr, $T:ident => $body:expr, else $other:expr) => {{
+        use $crate::python::array::DType;
+        match $dtype {
+            DType::F16 => { type $T = ::half::f16; $body }
+            DType::BF16 => { type $T = ::half::bf16; $body }
+            DType::F32 => { type $T = f32; $body }
+            DType::F64 => { type $T = f64; $body }
+            _ => $other,
+        }
+    }};
+}
+pub(super) use with_float;
+
+impl DType {
+    /// Whether gradients exist.
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F16 | Self::BF16 | Self::F32 | Self::F64)
+    }
+
+    pub fn size(self) -> usize {
+        with_dtype!(self, T => size_of::<T>())
+    }
+
+    pub fn name(self) -> &'static str {
+        with_dtype!(self, T => <T as crate::Element>::NAME)
+    }
+
+    /// The dtype of a mean of these.
+    pub fn mean(self) -> Self {
+        if self.is_float() { self } else { Self::F64 }
+    }
+
+    /// The dtype of a sum of these.
+    pub fn total(self) -> Self {
+        match self {
+            Self::Bool | Self::I8 | Self::I16 | Self::I32 | Self::I64 => Self::I64,
+            Self::U8 | Self::U16 | Self::U32 | Self::U64 => Self::U64,
+            float => float,
+        }
+    }
+
+    /// The dtype of a NumPy descriptor: by type number, or for a type of another package by its name.
+    fn of_descr(descr: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+        // SAFETY: `descr` is a NumPy descriptor, whose head has the same layout in every NumPy.
+        let number = unsafe { (*descr.as_ptr().cast::<npyffi::PyArray_Descr>()).fields.type_num };
+        let long = |signed: bool| match (size_of::<std::ffi::c_long>(), signed) {
+            (4, true) => Self::I32,
+            (4, false) => Self::U32,
+            (_, true) => Self::I64,
+            (_, false) => Self::U64,
+        };
+        Ok(Some(match number {
+            0 => Self::Bool,
+            1 => Self::I8,
+            2 => Self::U8,
+            3 => Self::I16,
+            4 => Self::U16,
+            5 => Self::I32,
+            6 => Self::U32,
+            7 => long(true),
+            8 => long(false),
+            9 => Self::I64,
+            10 => Self::U64,
+            11 => Self::F32,
+            12 => Self::F64,
+            23 => Self::F16,
+            256.. if descr.getattr("name")?.extract::<String>()? == "bfloat16" => Self::BF16,
+            _ => return Ok(None),
+        }))
+    }
+
+    /// A caller's `dtype`, and the NumPy descriptor that it names.
+    pub fn parse<'py>(dtype: &Bound<'py, PyAny>) -> PyResult<(Self, Bound<'py, PyAny>)> {
+        let descr = dtype.py().import("numpy")?.getattr("dtype")?.call1((dtype,))?;
+        match Self::of_descr(&descr)? {
+            Some(dtype) => Ok((dtype, descr.call_method1("newbyteorder", ("=",))?)),
+            None => Err(PyTypeError::new_err(format!("dtype: {descr} is not supported: {SUPPORTED}"))),
+        }
+    }
+}
+
+const SUPPORTED: &str = "use float16, bfloat16, float32, float64, int8 to int64, uint8 to uint64 or bool";
+const ALIGNED: i32 = 0x0100;
+const WRITEABLE: i32 = 0x0400;
+
+/// A NumPy array that passed the gate.
+pub(super) struct Array<'py> {
+    object: Bound<'py, PyAny>,
+    pub dtype: DType,
+    data: *mut u8,
+    pub shape: Vec<usize>,
+    /// In elements.
+    pub strides: Vec<isize>,
+    /// What turns a result into an array of the caller's library, if that is not NumPy.
+    pub restore: Option<Py<PyAny>>,
+}
+
+// SAFETY: the pointer is only followed by kernels, through views; the array it points into is held by `object`, which is
+// not touched while the interpreter is detached.
+unsafe impl Sync for Array<'_> {}
+
+/// A read-only description of a NumPy array object.
+fn fields<'a>(array: &'a Bound<'_, PyAny>) -> &'a PyArrayObject_fields {
+    // SAFETY: callers have checked that this is a NumPy array; its head has the same layout in every NumPy.
+    unsafe { &(*array.as_ptr().cast::<PyArrayObject>()).fields }
+}
+
+fn is_exact(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: a type check of a live object.
+    unsafe { PyArray_CheckExact(object.py(), object.as_ptr()) != 0 }
+}
+
+/// Shape and byte strides of a NumPy array.
+fn shape_and_strides(array: &Bound<'_, PyAny>) -> (Vec<usize>, Vec<isize>) {
+    let fields = fields(array);
+    let rank = fields.nd as usize;
+    if rank == 0 {
+        return (Vec::new(), Vec::new());
+    }
+    // SAFETY: a NumPy array of rank `nd` has as many dimensions and strides.
+    let (dims, strides) = unsafe {
+        (std::slice::from_raw_parts(fields.dimensions, rank), std::slice::from_raw_parts(fields.strides, rank))
+    };
+    (dims.iter().map(|&len| len as usize).collect(), strides.to_vec())
+}
+
+impl<'py> Array<'py> {
+    /// Reads an argument: an array in place if it can be, anything else as NumPy would make an array of it.
+    pub fn read(argument: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if is_exact(object) {
+            return Self::of_ndarray(argument, object.clone(), None);
+        }
+        let (array, restore) = interop(object.py(), "as_ndarray")?
+            .call1((argument, object))?
+            .extract::<(Bound<'py, PyAny>, Option<Py<PyAny>>)>()?;
+        Self::of_ndarray(argument, array, restore)
+    }
+
+    fn of_ndarray(argument: &'static str, object: Bound<'py, PyAny>, restore: Option<Py<PyAny>>) -> PyResult<Self> {
+        let descr = object_descr(&object);
+        let Some(dtype) = DType::of_descr(&descr)? else {
+            let message = format!("{argument}: an array of dtype {descr} cannot be pooled: {SUPPORTED}");
+            return Err(PyTypeError::new_err(message));
+        };
+        let (shape, strides) = shape_and_strides(&object);
+        let size = dtype.size() as isize;
+        let odd = strides.iter().zip(&shape).any(|(stride, &len)| len > 1 && stride % size != 0);
+        if odd || fields(&object).flags & ALIGNED == 0 || !native(&descr)? || !(fields(&object).data as usize).is_multiple_of(size as usize) {
+            let copy = interop(object.py(), "native_copy")?.call1((&object,))?;
+            return Self::of_ndarray(argument, copy, restore);
+        }
+        // A stride along an axis of one cell, or of an empty array, says nothing.
+        let empty = shape.contains(&0);
+        let element = |(stride, &len): (isize, &usize)| if len > 1 && !empty { stride / size } else { 0 };
+        let mut strides: Vec<isize> = strides.into_iter().zip(&shape).map(element).collect();
+        tidy(&shape, &mut strides);
+        let data = fields(&object).data.cast();
+        Ok(Self { object, dtype, data, shape, strides, restore })
+    }
+
+    /// Takes a result array: writable, native, of the shape and dtype wanted, overlapping neither itself nor an input.
+    pub fn target(object: &Bound<'py, PyAny>, dtype: DType, shape: &[usize], inputs: &[&Self]) -> PyResult<Self> {
+        let given = interop(object.py(), "as_target")?.call1((object,))?;
+        let refuse = |what: String| Err(PyValueError::new_err(format!("out: {what}")));
+        let descr = object_descr(&given);
+        if DType::of_descr(&descr)? != Some(dtype) || !native(&descr)? {
+            return refuse(format!("an array of dtype {descr} must have the dtype of the result, {}", dtype.name()));
+        }
+        let (given_shape, byte_strides) = shape_and_strides(&given);
+        if given_shape != shape {
+            return refuse(format!("an array of shape {given_shape:?} must have the shape of the result, {shape:?}"));
+        }
+        if fields(&given).flags & WRITEABLE == 0 {
+            return refuse("a read-only array cannot be written".to_owned());
+        }
+        let size = dtype.size() as isize;
+        let odd = byte_strides.iter().zip(shape).any(|(stride, &len)| len > 1 && stride % size != 0);
+        if odd || fields(&given).flags & ALIGNED == 0 {
+            return refuse("an array must be aligned, with strides that are multiples of its item size".to_owned());
+        }
+        let target = Self::of_ndarray("out", given, None)?;
+        if target.overlaps_itself() {
+            return refuse(format!("an array of strides {byte_strides:?} must not overlap itself"));
+        }
+        if inputs.iter().any(|input| input.overlaps(&target)) {
+            return refuse("an array must not share memory with an input".to_owned());
+        }
+        Ok(target)
+    }
+
+    /// A new array, not initialised, in the memory order of this one; `kept` says which axes of this one it has.
+    pub fn like(&self, dtype: DType, descr: Option<&Bound<'py, PyAny>>, shape: &[usize], kept: &[usize]) -> PyResult<Self> {
+        let own = || (dtype == self.dtype).then(|| object_descr(&self.object));
+        let strides: Vec<isize> = kept.iter().map(|&axis| self.strides[axis]).collect();
+        Self::new(self.object.py(), dtype, descr.cloned().or_else(own), shape, &strides)
+    }
+
+    /// A new array, not initialised, whose axes lie in memory in the order of the strides `like`.
+    pub fn new(
+        py: Python<'py>,
+        dtype: DType,
+        descr: Option<Bound<'py, PyAny>>,
+        shape: &[usize],
+        like: &[isize],
+    ) -> PyResult<Self> {
+        let descr = descr.map_or_else(|| descr_of(py, dtype), Ok)?;
+        let strides = memory_order(shape, like);
+        let mut dims: Vec<isize> = shape.iter().map(|&len| len as isize).collect();
+        let mut byte_strides: Vec<isize> = strides.iter().map(|stride| stride * dtype.size() as isize).collect();
+        // SAFETY: a call of NumPy's C API with arrays of `nd` dimensions and strides; it takes over one reference to the
+        // descriptor, which `into_ptr` gives away, and returns a new array or null with an error set.
+        let object = unsafe {
+            let array = PY_ARRAY_API.PyArray_NewFromDescr(
+                py,
+                npyffi::get_type_object(py, NpyTypes::PyArray_Type),
+                descr.into_ptr().cast(),
+                dims.len() as i32,
+                dims.as_mut_ptr(),
+                byte_strides.as_mut_ptr(),
+                std::ptr::null_mut(),
+                0,
+                std::ptr::null_mut(),
+            );
+            Bound::from_owned_ptr_or_err(py, array)?
+        };
+        let data = fields(&object).data.cast();
+        Ok(Self { object, dtype, data, shape: shape.to_vec(), strides, restore: None })
+    }
+
+    /// Inserts axes of length 1 at the given places, in ascending order.
+    pub fn expand(&mut self, axes: &[usize]) {
+        for &axis in axes {
+            self.shape.insert(axis, 1);
+            self.strides.insert(axis, 0);
+        }
+    }
+
+    /// To read. `T` is the element type of `self.dtype`.
+    pub fn view<T: crate::Element>(&self) -> View<'_, T> {
+        debug_assert_eq!(T::NAME, self.dtype.name());
+        // SAFETY: the gate has checked the layout, `object` keeps the memory, and every value of these types is valid.
+        // Other threads may write the array meanwhile: the results are then anybody's, the accesses stay inside.
+        unsafe { View::from_raw_parts(self.data.cast(), self.shape.clone(), self.strides.clone()) }
+    }
+
+    /// To write; only for arrays from [`Array::target`] and [`Array::like`].
+    pub fn view_mut<T: crate::Element>(&self) -> ViewMut<'_, T> {
+        debug_assert_eq!(T::NAME, self.dtype.name());
+        // SAFETY: as above; `target` has refused what overlaps, and nobody else knows an array from `like`.
+        unsafe { ViewMut::from_raw_parts(self.data.cast(), self.shape.clone(), self.strides.clone()) }
+    }
+
+    /// The NumPy array.
+    pub fn into_object(self) -> Bound<'py, PyAny> {
+        self.object
+    }
+
+    /// The NumPy array, still held.
+    pub fn object(&self) -> &Bound<'py, PyAny> {
+        &self.object
+    }
+
+    /// Cells of the array.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The addresses from the first byte to one past the last; none for an empty array.
+    fn bytes(&self) -> Option<(isize, isize)> {
+        if self.shape.contains(&0) {
+            return None;
+        }
+        let (mut first, mut last) = (self.data as isize, self.data as isize);
+        for (&len, &stride) in self.shape.iter().zip(&self.strides) {
+            let reach = (len as isize - 1) * stride * self.dtype.size() as isize;
+            if reach < 0 { first += reach } else { last += reach }
+        }
+        Some((first, last + self.dtype.size() as isize))
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        matches!((self.bytes(), other.bytes()), (Some(a), Some(b)) if a.0 < b.1 && b.0 < a.1)
+    }
+
+    fn overlaps_itself(&self) -> bool {
+        let mut axes: Vec<(usize, usize)> =
+            self.shape.iter().zip(&self.strides).map(|(&len, stride)| (stride.unsigned_abs(), len)).collect();
+        axes.retain(|&(_, len)| len > 1);
+        axes.sort_unstable();
+        let mut extent = 1;
+        !self.shape.contains(&0)
+            && axes.into_iter().any(|(stride, len)| {
+                let overlaps = stride < extent;
+                extent += (len - 1) * stride;
+                overlaps
+            })
+    }
+}
+
+/// Gives axes of one cell the stride they would have in an array without gaps, so that no order is read into them.
+fn tidy(shape: &[usize], strides: &mut [isize]) {
+    for axis in (0..shape.len()).rev() {
+        if shape[axis] == 1 {
+            strides[axis] = strides.get(axis + 1).map_or(1, |inner| inner * shape[axis + 1] as isize);
+        }
+    }
+}
+
+/// The strides of a new array whose axes lie in memory in the order of the given strides.
+fn memory_order(shape: &[usize], like: &[isize]) -> Vec<isize> {
+    let mut order: Vec<usize> = (0..shape.len()).collect();
+    // A broadcast axis has no order of its own; it stays outside. The sort is stable, so ties keep the order of the axes.
+    let key = |&axis: &usize| std::cmp::Reverse(if like[axis] == 0 { usize::MAX } else { like[axis].unsigned_abs() });
+    order.sort_by_key(key);
+    let mut strides = vec![0; shape.len()];
+    let mut step = 1;
+    for &axis in order.iter().rev() {
+        strides[axis] = step;
+        step *= shape[axis].max(1) as isize;
+    }
+    strides
+}
+
+fn native(descr: &Bound<'_, PyAny>) -> PyResult<bool> {
+    // SAFETY: a NumPy descriptor, see `of_descr`.
+    let order = unsafe { (*descr.as_ptr().cast::<npyffi::PyArray_Descr>()).fields.byteorder } as u8;
+    let foreign = if cfg!(target_endian = "little") { b'>' } else { b'<' };
+    Ok(order != foreign)
+}
+
+fn object_descr<'py>(array: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+    // SAFETY: every NumPy array has a descriptor; this takes a reference of its own.
+    unsafe { Bound::from_borrowed_ptr(array.py(), fields(array).descr.cast()) }
+}
+
+/// The descriptor of a dtype.
+pub(super) fn descr_of(py: Python<'_>, dtype: DType) -> PyResult<Bound<'_, PyAny>> {
+    if dtype == DType::BF16 {
+        return py.import("numpy")?.getattr("dtype")?.call1((py.import("ml_dtypes")?.getattr("bfloat16")?,));
+    }
+    let number = match dtype {
+        DType::Bool => 0,
+        DType::I8 => 1,
+        DType::U8 => 2,
+        DType::I16 => 3,
+        DType::U16 => 4,
+        DType::I32 => 5,
+        DType::U32 => 6,
+        DType::I64 => 9,
+        DType::U64 => 10,
+        DType::F32 => 11,
+        DType::F64 | DType::BF16 => 12,
+        DType::F16 => 23,
+    };
+    // `int64` has two type numbers; NumPy's own is that of `long` where that has 64 bits.
+    let number = if size_of::<std::ffi::c_long>() == 8 && (number == 9 || number == 10) { number - 2 } else { number };
+    // SAFETY: a call of NumPy's C API with one of its own type numbers; it returns a new reference.
+    unsafe { Bound::from_owned_ptr_or_err(py, PY_ARRAY_API.PyArray_DescrFromType(py, number).cast()) }
+}
+
+/// A function of `ndpool._interop`, imported when it is first needed.
+fn interop<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import("ndpool._interop")?.getattr(name)
+}
