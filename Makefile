@@ -17,6 +17,7 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 unexport CONDA_PREFIX
 export PYO3_PYTHON := $(abspath $(BIN))/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_QUIET := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -62,7 +63,7 @@ clean:  ## Remove what the other targets made
 
 # The package is built when its sources changed, once for all targets; then each target's extras are there or installed.
 $(STAMPS)/demo $(STAMPS)/test $(STAMPS)/torch $(STAMPS)/lint $(STAMPS)/docs: $(STAMPS)/%: $(STAMPS)/built
-	$(BIN)/python -m pip install --quiet 'ndpool[$*]'
+	$(BIN)/python -m pip install 'ndpool[$*]'
 	@touch $@
 
 $(STAMPS)/built: $(STAMPS)/venv pyproject.toml $(RUST)
@@ -73,6 +74,6 @@ $(STAMPS)/venv:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found; name one: make PYTHON=/path/to/python ..."; exit 1; }
 	@command -v cargo >/dev/null || { echo "cargo was not found; install Rust first."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $$($(BIN)/python -c \
+	$(BIN)/python -m pip install $$($(BIN)/python -c \
 		"import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'])")
 	@mkdir -p $(STAMPS) && touch $@

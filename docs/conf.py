@@ -14,6 +14,7 @@ extensions = [
     "sphinx.ext.autosummary",
 ]
 exclude_patterns = ["_build"]
+default_role = "literal"
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False

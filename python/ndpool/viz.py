@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
+    from ndpool.any_axes import Mode
+
 __all__ = ["diagram", "gallery"]
 
 #: The array of the textbook diagram.
@@ -46,7 +48,7 @@ class _Box(NamedTuple):
 def diagram(
     x: ArrayLike | None = None,
     kernel_size: int | tuple[int, int] = 2,
-    modes: Sequence[str] = ("max", "avg"),
+    modes: Sequence[Mode] = ("max", "avg"),
 ) -> Figure:
     """Draw a small array, its windows in colour, and what pooling makes of them.
 
@@ -131,7 +133,7 @@ def diagram(
 def gallery(
     photo: ArrayLike,
     sizes: Sequence[int] = (2, 4, 8),
-    modes: Sequence[str] = ("max", "min", "avg"),
+    modes: Sequence[Mode] = ("max", "min", "avg"),
     focus: tuple[int, int] | None = None,
 ) -> Figure:
     """Show a photograph pooled with several windows, and the pixels that its gradient reaches.
@@ -286,7 +288,7 @@ def _frame(axes: Axes, box: _Box, colour: str) -> None:
     _outline(axes, inside, colour, 3.0)
 
 
-def _winners(cells: NDArray[Any], kernel: tuple[int, int], mode: str) -> NDArray[np.bool_]:
+def _winners(cells: NDArray[Any], kernel: tuple[int, int], mode: Mode) -> NDArray[np.bool_]:
     """Find the cells that win their window: where the gradient of the pooled array's sum arrives."""
     y, pullback = ndpool.vjp(ndpool.pool, cells.astype(np.float64), kernel, mode)
     return np.asarray(pullback(np.ones_like(y))).astype(bool)

@@ -84,7 +84,7 @@ const MANY_LANES: usize = 16;
 /// The most taps and phases of a pattern.
 const TAPS: usize = 32;
 /// Cells a tile stages if it can: 128 KiB of 4-byte values, an eighth of a usual L2 cache and its double buffer.
-const TILE: usize = 1 << 15;
+const TILE: usize = 1 << 13;
 /// Cells a tile may stage where windows overlap much, so that neighbouring tiles do not repeat most of the work.
 const LARGE_TILE: usize = 1 << 18;
 /// Cells of a window above which it is reduced in pieces.

@@ -1,5 +1,7 @@
 //! One tile: a box of the result, and all that is read for it.
 
+use std::any::Any;
+use std::cell::RefCell;
 use std::ops::Range;
 
 use super::plan::{Free, Pass, Plan, Pooled, pattern_reach};
@@ -24,13 +26,44 @@ pub(super) fn run<J: Job + ?Sized>(job: &J, plan: &Plan, parallel: &Parallel<'_>
     counts.extend(plan.pooled.iter().map(|axis| axis.spans.len_out().div_ceil(axis.chunk)));
     counts.push(plan.lanes.len.div_ceil(plan.lanes_chunk));
     let level = Level::current();
-    parallel.run(counts.iter().product(), plan.traffic(), Scratch::<J::Plain>::new, |scratch, mut index| {
+    parallel.run(counts.iter().product(), plan.traffic(), Kept::<Scratch<J::Plain>>::take, |Kept(scratch), mut index| {
         let mut at = vec![0; counts.len()];
         for (at, count) in at.iter_mut().zip(&counts).rev() {
             (*at, index) = (index % count, index / count);
         }
         Tile::new(plan, &at).run(job, level, scratch)
     })
+}
+
+thread_local! {
+    /// The buffers of this thread's last call, by type: allocating them anew costs more than a small call.
+    static KEPT: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+}
+
+/// Buffers that return to their thread when a worker is done.
+struct Kept<S: Buffers>(S);
+
+trait Buffers: Any {
+    fn new() -> Self;
+    /// Whether they are small enough to keep.
+    fn small(&self) -> bool;
+}
+
+impl<S: Buffers> Kept<S> {
+    fn take() -> Self {
+        let kept = KEPT.try_with(|kept| kept.try_borrow_mut().ok().and_then(|mut kept| kept.take())).ok().flatten();
+        Self(kept.and_then(|kept| kept.downcast::<S>().ok()).map_or_else(S::new, |kept| *kept))
+    }
+}
+
+impl<S: Buffers> Drop for Kept<S> {
+    fn drop(&mut self) {
+        if self.0.small() {
+            let buffers = std::mem::replace(&mut self.0, S::new());
+            // At the end of a thread there is nowhere to keep them.
+            let _ = KEPT.try_with(|kept| kept.try_borrow_mut().map(|mut kept| *kept = Some(Box::new(buffers))));
+        }
+    }
 }
 
 /// The buffers of one worker.
@@ -41,9 +74,14 @@ struct Scratch<M: Monoid> {
     windows: Cells<M>,
 }
 
-impl<M: Monoid> Scratch<M> {
+impl<M: Monoid> Buffers for Scratch<M> {
     fn new() -> Self {
         Self { now: Cells::new(), next: Cells::new(), powers: Cells::new(), windows: Cells::new() }
+    }
+
+    fn small(&self) -> bool {
+        let cells = [&self.now, &self.next, &self.powers, &self.windows].map(|cells| cells.values.len());
+        cells.iter().sum::<usize>() * size_of::<(M::Value, M::Tag)>() <= 4 << 20
     }
 }
 

@@ -84,16 +84,15 @@ impl<L: Lift> Kernel for Stage<'_, L> {
                 special |= lift_row::<L>(source, &mut into[begin * lanes..(begin + held) * lanes]);
             } else if contiguous && lanes == 1 {
                 let source = self.source.row(offset, held);
-                if phases == 2 {
-                    split_in_two::<L>(source, begin, into.split_at_mut(cells));
+                special |= if phases == 2 {
+                    split_in_two::<L>(source, begin, into.split_at_mut(cells))
                 } else {
-                    split::<L>(source, begin, phases, cells, into);
-                }
-                special |= source.iter().fold(false, |any, &x| any | L::special(L::lift(x)));
+                    split::<L>(source, begin, phases, cells, into)
+                };
             } else if lanes == 1 && phases == 1 {
                 let into = &mut into[begin..begin + held];
                 self.source.gather(offset, position_stride, into, L::lift);
-                special |= into.iter().fold(false, |any, &value| any | L::special(value));
+                special |= any_special::<L>(into);
             } else {
                 for position in 0..held {
                     let at = begin + position;
@@ -104,7 +103,7 @@ impl<L: Lift> Kernel for Stage<'_, L> {
                         special |= lift_row::<L>(self.source.row(offset, lanes), into);
                     } else {
                         self.source.gather(offset, lane_stride, into, L::lift);
-                        special |= into.iter().fold(false, |any, &value| any | L::special(value));
+                        special |= any_special::<L>(into);
                     }
                 }
             }
@@ -115,54 +114,58 @@ impl<L: Lift> Kernel for Stage<'_, L> {
 
 #[inline(always)]
 fn lift_row<L: Lift>(source: &[L::Element], into: &mut [L::Value]) -> bool {
-    const N: usize = 16;
-    let mut special = [0u32; N];
-    let n = source.len().min(into.len());
-    let (blocks, rest) = source[..n].as_chunks::<N>();
-    let (into_blocks, into_rest) = into[..n].as_chunks_mut::<N>();
-    for (source, into) in blocks.iter().zip(into_blocks) {
-        for l in 0..N {
-            let value = L::lift(source[l]);
-            special[l] |= L::special(value) as u32;
-            into[l] = value;
-        }
+    for (&x, into) in source.iter().zip(&mut *into) {
+        *into = L::lift(x);
     }
-    for (&source, into) in rest.iter().zip(into_rest) {
-        *into = L::lift(source);
-        special[0] |= L::special(*into) as u32;
-    }
-    special.iter().fold(0, |any, one| any | one) != 0
+    any_special::<L>(into)
 }
 
 /// Even and odd cells; the first of `source` is cell `begin`.
 #[inline(always)]
-fn split_in_two<L: Lift>(source: &[L::Element], begin: usize, (even, odd): (&mut [L::Value], &mut [L::Value])) {
+fn split_in_two<L: Lift>(
+    source: &[L::Element],
+    begin: usize,
+    (even, odd): (&mut [L::Value], &mut [L::Value]),
+) -> bool {
     let (mut source, mut at) = (source, begin / 2);
+    let mut special = false;
     if begin % 2 == 1
         && let Some((first, rest)) = source.split_first()
     {
         odd[at] = L::lift(*first);
+        special = L::special(odd[at]);
         (source, at) = (rest, at + 1);
     }
     let (pairs, rest) = source.as_chunks::<2>();
-    for ((pair, even), odd) in pairs.iter().zip(&mut even[at..]).zip(&mut odd[at..]) {
+    let (even, odd) = (&mut even[at..at + source.len().div_ceil(2)], &mut odd[at..at + pairs.len()]);
+    for ((pair, even), odd) in pairs.iter().zip(&mut *even).zip(&mut *odd) {
         *even = L::lift(pair[0]);
         *odd = L::lift(pair[1]);
     }
     if let [last] = rest {
-        even[at + pairs.len()] = L::lift(*last);
+        even[pairs.len()] = L::lift(*last);
     }
+    // A pass of its own over cells in the nearest cache: together with the split it would not vectorise.
+    special | any_special::<L>(even) | any_special::<L>(odd)
 }
 
 #[inline(always)]
-fn split<L: Lift>(source: &[L::Element], begin: usize, phases: usize, cells: usize, into: &mut [L::Value]) {
+fn any_special<L: Lift>(values: &[L::Value]) -> bool {
+    values.iter().fold(false, |any, &value| any | L::special(value))
+}
+
+#[inline(always)]
+fn split<L: Lift>(source: &[L::Element], begin: usize, phases: usize, cells: usize, into: &mut [L::Value]) -> bool {
+    let mut special = false;
     for phase in 0..phases {
         let skip = (phase + phases - begin % phases) % phases;
         let into = &mut into[phase * cells + (begin + skip) / phases..(phase + 1) * cells];
         for (&x, into) in source.iter().skip(skip).step_by(phases).zip(into) {
             *into = L::lift(x);
+            special |= L::special(*into);
         }
     }
+    special
 }
 
 /// Fills a buffer with the positions of the staged cells: their indices within the pooled axes.

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyInt, PyList, PyString, PyTuple};
 
 use crate::{Pool, Window};
 
@@ -19,7 +19,7 @@ pub(super) fn integer(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<i64>
 /// An integer that is at least `least`.
 pub(super) fn size(argument: &str, value: &Bound<'_, PyAny>, least: i64) -> PyResult<usize> {
     // The usual case, without a look at attributes.
-    let number = match value.cast_exact::<pyo3::types::PyInt>().ok().and_then(|int| int.extract::<i64>().ok()) {
+    let number = match value.cast_exact::<PyInt>().ok().and_then(|int| int.extract::<i64>().ok()) {
         Some(number) => number,
         None => integer(argument, value)?,
     };
@@ -31,6 +31,9 @@ pub(super) fn size(argument: &str, value: &Bound<'_, PyAny>, least: i64) -> PyRe
 
 /// The items of a sequence of numbers; `None` for a number.
 fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
+    if value.cast_exact::<PyInt>().is_ok() {
+        return Ok(None);
+    }
     if let Ok(tuple) = value.cast::<PyTuple>() {
         return Ok(Some(tuple.iter().collect()));
     }
