@@ -26,7 +26,9 @@ fn pooling(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(4 * x.len() as u64));
         group.bench_function(BenchmarkId::from_parameter("max"), |b| b.iter(|| pool.max(&x.view())));
         group.bench_function(BenchmarkId::from_parameter("avg"), |b| b.iter(|| pool.avg(&x.view())));
-        group.bench_function(BenchmarkId::from_parameter("max, indices"), |b| b.iter(|| pool.max_with_indices(&x.view())));
+        group.bench_function(BenchmarkId::from_parameter("max, indices"), |b| {
+            b.iter(|| pool.max_with_indices(&x.view()));
+        });
         if let Ok((y, pullback)) = pool.max_vjp(&x.view()) {
             group.bench_function(BenchmarkId::from_parameter("max, pullback"), |b| b.iter(|| pullback.pull(&y.view())));
         }

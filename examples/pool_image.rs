@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use ndarray::{ArrayView3, ArrayD};
+use ndarray::{ArrayD, ArrayView3};
 use ndpool::Pool;
 
 fn main() -> Result<(), Box<dyn Error>> {

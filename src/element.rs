@@ -56,6 +56,7 @@ pub trait Ordered: Copy + Default + PartialOrd + Send + Sync + 'static {
     /// Whether values may be NaN, and zeros signed.
     const IS_FLOAT: bool;
     /// The value in the reversed order; reversing twice gives the value back.
+    #[must_use]
     fn reversed(self) -> Self;
     /// Whether this is NaN.
     fn is_nan(self) -> bool;

@@ -1,5 +1,7 @@
 //! What can go wrong, said so that the caller can mend it: which argument, what it was, and the rule.
 
+use std::fmt::Display;
+
 /// The result of every operation of this crate.
 pub type Result<T> = std::result::Result<T, PoolError>;
 
@@ -39,12 +41,12 @@ pub enum PoolError {
 
 impl PoolError {
     /// A [`PoolError::Value`] from its three parts.
-    pub fn value(argument: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
+    pub fn value(argument: &'static str, value: impl Display, rule: impl Into<String>) -> Self {
         Self::Value { argument, value: value.to_string(), rule: rule.into() }
     }
 
     /// A [`PoolError::Type`] from its three parts.
-    pub fn wrong_type(argument: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
+    pub fn wrong_type(argument: &'static str, value: impl Display, rule: impl Into<String>) -> Self {
         Self::Type { argument, value: value.to_string(), rule: rule.into() }
     }
 }
@@ -52,7 +54,6 @@ impl PoolError {
 /// An empty vector with room for `len` elements, or [`PoolError::Memory`]: a kernel's path never aborts.
 pub(crate) fn try_vec<T>(len: usize) -> Result<Vec<T>> {
     let mut vec = Vec::new();
-    vec.try_reserve_exact(len)
-        .map_err(|_| PoolError::Memory { bytes: len.saturating_mul(size_of::<T>()) })?;
+    vec.try_reserve_exact(len).map_err(|_| PoolError::Memory { bytes: len.saturating_mul(size_of::<T>()) })?;
     Ok(vec)
 }

@@ -103,8 +103,7 @@ impl Plan {
             match spans {
                 Some(spans) if !spans.is_identity() || counts.as_ref().is_some_and(|c| !c.is_identity()) => {
                     let counts = counts.unwrap_or_else(|| spans.clone());
-                    let axis =
-                        Pooled { spans, counts, stride_in, strides_out, flat: step, pass: Pass::Fold, chunk: 1 };
+                    let axis = Pooled { spans, counts, stride_in, strides_out, flat: step, pass: Pass::Fold, chunk: 1 };
                     if let Some(both) = pooled.last().and_then(|inner| joined(&axis, inner)) {
                         pooled.pop();
                         pooled.push(both);
@@ -324,7 +323,9 @@ fn joined(outer: &Pooled, inner: &Pooled) -> Option<Pooled> {
 /// Joins free axes whose cells lie one after the other, and takes the fastest out if it is faster than every pooled axis.
 fn coalesce(free: &mut Vec<Free>, pooled: &[Pooled]) -> Free {
     // A broadcast axis has no order in memory; it goes first.
-    free.sort_by_key(|axis| std::cmp::Reverse(if axis.stride_in == 0 { usize::MAX } else { axis.stride_in.unsigned_abs() }));
+    free.sort_by_key(|axis| {
+        std::cmp::Reverse(if axis.stride_in == 0 { usize::MAX } else { axis.stride_in.unsigned_abs() })
+    });
     free.dedup_by(|inner, outer| {
         let n = inner.len as isize;
         let follows = |step: isize, inner: isize| step == inner * n;

@@ -207,7 +207,7 @@ pub(crate) fn scatter<T: Element>(
 ) -> Result<()> {
     let level = Level::current();
     let last = &routed.pooled[routed.pooled.len() - 1];
-    let transposed = routed.pooled[0].spans.as_ref().map(Spans::transposed).unwrap_or(Spans::identity(1));
+    let transposed = routed.pooled[0].spans.as_ref().map_or(Spans::identity(1), Spans::transposed);
     let buffers = || (Vec::<f64>::new(), Vec::<u64>::new(), Vec::<f64>::new());
     parallel.run(routed.counts().iter().product(), routed.traffic(), buffers, |(values, places, sums), index| {
         let band = routed.band(index, &transposed);
@@ -241,13 +241,17 @@ pub(crate) fn scatter<T: Element>(
         offsets.stage(level, rows, places);
         let mut firsts = routed.firsts(&band.windows);
         let base = (band.cells.start * routed.flats[0]) as i64;
-        firsts.iter_mut().for_each(|first| *first -= base);
+        for first in &mut firsts {
+            *first -= base;
+        }
         let sums = &mut sums[..band.batch.len() * cells * lanes];
         let (cotangents, offsets) = (&values[..len], &places[..len]);
         level.run(Scatter { cotangents, offsets, firsts: &firsts, lanes, into: sums, cells });
         let positions = routed.positions(&band.cells, last.len);
         let mut in_rows = routed.rows(&band, &band.cells, |axis| (axis.len, axis.stride_in));
-        in_rows.iter_mut().for_each(|row| *row += positions.start as isize * last.stride_in);
+        for row in &mut in_rows {
+            *row += positions.start as isize * last.stride_in;
+        }
         let rows = OutRows {
             offsets: &in_rows,
             positions: positions.len(),

@@ -26,13 +26,18 @@ pub(super) fn run<J: Job + ?Sized>(job: &J, plan: &Plan, parallel: &Parallel<'_>
     counts.extend(plan.pooled.iter().map(|axis| axis.spans.len_out().div_ceil(axis.chunk)));
     counts.push(plan.lanes.len.div_ceil(plan.lanes_chunk));
     let level = Level::current();
-    parallel.run(counts.iter().product(), plan.traffic(), Kept::<Scratch<J::Plain>>::take, |Kept(scratch), mut index| {
-        let mut at = vec![0; counts.len()];
-        for (at, count) in at.iter_mut().zip(&counts).rev() {
-            (*at, index) = (index % count, index / count);
-        }
-        Tile::new(plan, &at).run(job, level, scratch)
-    })
+    parallel.run(
+        counts.iter().product(),
+        plan.traffic(),
+        Kept::<Scratch<J::Plain>>::take,
+        |Kept(scratch), mut index| {
+            let mut at = vec![0; counts.len()];
+            for (at, count) in at.iter_mut().zip(&counts).rev() {
+                (*at, index) = (index % count, index / count);
+            }
+            Tile::new(plan, &at).run(job, level, scratch)
+        },
+    )
 }
 
 thread_local! {
@@ -115,7 +120,9 @@ impl TileAxis {
         let held = || spans.iter().filter(|span| span.len > 0);
         let first = held().map(|span| span.start).min().unwrap_or(0);
         let end = held().map(Span::end).max().unwrap_or(first);
-        spans.iter_mut().for_each(|span| span.start = span.start.saturating_sub(first));
+        for span in &mut spans {
+            span.start = span.start.saturating_sub(first);
+        }
         Self { outputs, spans, first: first as isize, cells: end - first }
     }
 }
@@ -234,7 +241,14 @@ impl<'p> Tile<'p> {
                 };
                 let taps: Vec<Vec<usize>> = pattern.taps.iter().map(|taps| taps.iter().map(place).collect()).collect();
                 let run = outputs / pattern.outputs * lanes;
-                level.run(Slide { from, into, rows: outer, row: cell_count * pattern.inputs * lanes, taps: &taps, run });
+                level.run(Slide {
+                    from,
+                    into,
+                    rows: outer,
+                    row: cell_count * pattern.inputs * lanes,
+                    taps: &taps,
+                    run,
+                });
             }
             Pass::Runs => level.run(Runs { from, into, rows: outer, cells: cells[j], lanes, spans: &axis.spans }),
             Pass::Fold => level.run(Fold { from, into, outer, cells: cells[j], inner, spans: &axis.spans }),
@@ -253,7 +267,8 @@ impl<'p> Tile<'p> {
         let row_axis = &plan.pooled[last];
         let phases = row_axis.phases();
         let offsets = [0, 1].map(|r| {
-            let start = lane * plan.lanes.strides_out[r] + self.axes[last].outputs.start as isize * row_axis.strides_out[r];
+            let start =
+                lane * plan.lanes.strides_out[r] + self.axes[last].outputs.start as isize * row_axis.strides_out[r];
             self.rows(&outer, |axis| axis.strides_out[r], |axis| axis.strides_out[r], start)
         });
         let rows = [0, 1].map(|r| OutRows {
@@ -305,7 +320,8 @@ impl<'p> Tile<'p> {
         for base in of_batch {
             let mut bases = vec![base as u64];
             for starts in &outer {
-                bases = bases.iter().flat_map(|base| starts.iter().map(move |start| base.wrapping_add(*start))).collect();
+                bases =
+                    bases.iter().flat_map(|base| starts.iter().map(move |start| base.wrapping_add(*start))).collect();
             }
             rows.extend(bases);
         }
@@ -322,7 +338,13 @@ impl<'p> Tile<'p> {
     }
 
     /// The divisors of rows at the given positions of the outer axes, and of the positions within a row.
-    fn divisor_table(&self, rule: DivisorRule, outer: &[Range<isize>], row: Range<isize>, phases: usize) -> DivisorTable {
+    fn divisor_table(
+        &self,
+        rule: DivisorRule,
+        outer: &[Range<isize>],
+        row: Range<isize>,
+        phases: usize,
+    ) -> DivisorTable {
         let plan = self.plan;
         let include_pad = match rule {
             DivisorRule::None => return DivisorTable::default(),

@@ -76,7 +76,10 @@ impl Level {
         levels
     }
 
-    /// Makes this the level in use for the whole process; a level that this CPU lacks is refused.
+    /// Makes this the level in use for the whole process.
+    ///
+    /// # Errors
+    /// [`PoolError::Value`](crate::PoolError::Value) if this CPU lacks the level.
     pub fn force(self) -> crate::Result<()> {
         if !Self::available().contains(&self) {
             return Err(crate::PoolError::value("level", self, "is not a level of this CPU"));

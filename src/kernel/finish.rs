@@ -228,16 +228,16 @@ impl<T: Element> Kernel for Divide<'_, T> {
         for (row, values) in self.values.chunks_exact_mut(self.row).enumerate() {
             let divisor = self.divisors.rows.get(row).copied().unwrap_or(1.0);
             let reciprocal = 1.0 / divisor;
-            if size_of::<T>() == 8 {
-                if self.divisors.positions.is_empty() {
-                    values.iter_mut().for_each(|value| *value /= divisor);
-                } else {
-                    values.iter_mut().zip(self.divisors.positions).for_each(|(value, by)| *value /= divisor * by);
+            let divide = size_of::<T>() == 8;
+            if self.divisors.positions.is_empty() {
+                for value in values {
+                    *value = if divide { *value / divisor } else { *value * reciprocal };
                 }
-            } else if self.divisors.positions.is_empty() {
-                values.iter_mut().for_each(|value| *value *= reciprocal);
             } else {
-                values.iter_mut().zip(self.divisors.reciprocals).for_each(|(value, by)| *value *= reciprocal * by);
+                for ((value, by), one) in values.iter_mut().zip(self.divisors.positions).zip(self.divisors.reciprocals)
+                {
+                    *value = if divide { *value / (divisor * by) } else { *value * (reciprocal * one) };
+                }
             }
         }
     }

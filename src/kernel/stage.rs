@@ -71,7 +71,8 @@ impl<L: Lift> Kernel for Stage<'_, L> {
         let (begin, held) = self.rows.on_axis();
         let row_len = self.rows.row();
         let cells = self.rows.cells();
-        let contiguous = lane_stride == 1 && (held <= 1 || position_stride == lanes as isize) || lanes == 1 && position_stride == 1;
+        let contiguous =
+            lane_stride == 1 && (held <= 1 || position_stride == lanes as isize) || lanes == 1 && position_stride == 1;
         let mut special = false;
         for (row, &offset) in self.rows.offsets.iter().enumerate() {
             let into = &mut self.into[row * row_len..(row + 1) * row_len];
@@ -122,11 +123,7 @@ fn lift_row<L: Lift>(source: &[L::Element], into: &mut [L::Value]) -> bool {
 
 /// Even and odd cells; the first of `source` is cell `begin`.
 #[inline(always)]
-fn split_in_two<L: Lift>(
-    source: &[L::Element],
-    begin: usize,
-    (even, odd): (&mut [L::Value], &mut [L::Value]),
-) -> bool {
+fn split_in_two<L: Lift>(source: &[L::Element], begin: usize, (even, odd): (&mut [L::Value], &mut [L::Value])) -> bool {
     let (mut source, mut at) = (source, begin / 2);
     let mut special = false;
     if begin % 2 == 1

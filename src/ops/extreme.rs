@@ -34,7 +34,11 @@ pub(crate) fn extreme<T: Element>(
     second: &Second<'_>,
     parallel: &Parallel<'_>,
 ) -> Result<()> {
-    if reversed { run::<T, true>(x, solved, y, second, parallel) } else { run::<T, false>(x, solved, y, second, parallel) }
+    if reversed {
+        run::<T, true>(x, solved, y, second, parallel)
+    } else {
+        run::<T, false>(x, solved, y, second, parallel)
+    }
 }
 
 fn run<T: Element, const REVERSED: bool>(

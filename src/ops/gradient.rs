@@ -63,7 +63,12 @@ impl Differentiable {
     }
 
     /// Writes the cotangent of `x`.
-    pub(crate) fn pull<T: Element>(&self, dy: &View<'_, T>, dx: &ViewMut<'_, T>, parallel: &Parallel<'_>) -> Result<()> {
+    pub(crate) fn pull<T: Element>(
+        &self,
+        dy: &View<'_, T>,
+        dx: &ViewMut<'_, T>,
+        parallel: &Parallel<'_>,
+    ) -> Result<()> {
         expect_shape("dy", dy.shape(), &self.solved().output_shape())?;
         if dx.shape().contains(&0) {
             return Ok(());
@@ -220,12 +225,7 @@ impl RouteMap {
         Routed::new((0..strides_in.len()).map(axis).collect())
     }
 
-    fn push<T: Element>(
-        &self,
-        dx: &View<'_, T>,
-        dy: &ViewMut<'_, T>,
-        parallel: &Parallel<'_>,
-    ) -> Result<()> {
+    fn push<T: Element>(&self, dx: &View<'_, T>, dy: &ViewMut<'_, T>, parallel: &Parallel<'_>) -> Result<()> {
         // Planes in flat order, one after the other: the pooled axes moved behind the others.
         let (mut order, pooled): (Vec<usize>, Vec<usize>) =
             (0..dx.shape().len()).partition(|&axis| self.solved.spans()[axis].is_none());

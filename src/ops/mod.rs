@@ -8,6 +8,10 @@ mod sum;
 pub use gradient::Pullback;
 pub use pool::{Pool, Solved};
 
-pub(crate) use extreme::{Second, extreme};
-pub(crate) use gradient::{Differentiable, MeanMap, RouteMap};
-pub(crate) use sum::{Lowering, count, sum};
+// The binding calls operations on views whose types it chooses at run time.
+#[cfg(feature = "python")]
+pub(crate) use {
+    extreme::{Second, extreme},
+    gradient::{Differentiable, MeanMap, RouteMap},
+    sum::{Lowering, count, sum},
+};

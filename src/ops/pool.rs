@@ -94,7 +94,8 @@ impl Pool {
         self
     }
 
-    /// Allows windows without a real cell; [`Solved::fill`] then has to give them a value.
+    /// Allows windows without a real cell; `Solved::fill` then has to give them a value.
+    #[cfg(feature = "python")]
     #[must_use]
     pub(crate) fn allow_empty(mut self, allow: bool) -> Self {
         self.allow_empty = allow;
@@ -108,15 +109,14 @@ impl Pool {
     /// real cell.
     pub fn solve(&self, shape: &[usize]) -> Result<Solved> {
         let rank = shape.len();
-        let axes = match &self.axes {
-            Some(axes) => axes.clone(),
-            None => {
-                let first = rank.checked_sub(self.extents.len()).ok_or_else(|| {
-                    let rule = format!("has fewer axes than the {} that are pooled", self.extents.len());
-                    PoolError::value("x", format!("an array of shape {shape:?}"), rule)
-                })?;
-                (first..rank).collect()
-            }
+        let axes = if let Some(axes) = &self.axes {
+            axes.clone()
+        } else {
+            let first = rank.checked_sub(self.extents.len()).ok_or_else(|| {
+                let rule = format!("has fewer axes than the {} that are pooled", self.extents.len());
+                PoolError::value("x", format!("an array of shape {shape:?}"), rule)
+            })?;
+            (first..rank).collect()
         };
         if axes.len() != self.extents.len() {
             let rule = format!("must name one axis for each of the {} windows", self.extents.len());
@@ -332,7 +332,10 @@ impl Pool {
     ///
     /// # Errors
     /// As [`Pool::max_vjp`].
-    pub fn sum_vjp<T: Element, D: Dimension>(&self, x: &ArrayView<'_, T, D>) -> Result<(ArrayD<T::Total>, Pullback<T>)> {
+    pub fn sum_vjp<T: Element, D: Dimension>(
+        &self,
+        x: &ArrayView<'_, T, D>,
+    ) -> Result<(ArrayD<T::Total>, Pullback<T>)> {
         let solved = self.solve(x.shape())?;
         let map = MeanMap::new::<T>(&solved, Lowering::Sum)?;
         Ok((self.sum(x)?, Pullback::new(Differentiable::Mean(map))))
@@ -401,6 +404,7 @@ impl Solved {
     }
 
     /// Writes `value` to every output with fewer than `least` real cells.
+    #[cfg(feature = "python")]
     pub(crate) fn fill<T: Copy>(&self, y: &ViewMut<'_, T>, value: T, least: usize) {
         let lens = self.output_shape();
         let counts: Vec<Vec<usize>> = self

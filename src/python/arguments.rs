@@ -40,7 +40,10 @@ fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny
     if let Ok(list) = value.cast::<PyList>() {
         return Ok(Some(list.iter().collect()));
     }
-    if value.cast::<PyString>().is_ok() || value.cast::<PyBytes>().is_ok() || value.hasattr("__index__")? && !value.hasattr("__len__")? {
+    if value.cast::<PyString>().is_ok()
+        || value.cast::<PyBytes>().is_ok()
+        || value.hasattr("__index__")? && !value.hasattr("__len__")?
+    {
         return Ok(None);
     }
     match (value.len(), value.try_iter()) {
@@ -87,7 +90,8 @@ impl Geometry<'_, '_> {
         let pad = padding(self.padding, n)?;
         let windows: Vec<Window> = (0..n)
             .map(|j| {
-                let window = Window::new(kernels[j]).stride(strides[j]).dilation(dilations[j]).ceil_mode(self.ceil_mode);
+                let window =
+                    Window::new(kernels[j]).stride(strides[j]).dilation(dilations[j]).ceil_mode(self.ceil_mode);
                 match &pad {
                     Pad::Cells(cells) => window.padding(cells[j].0, cells[j].1),
                     Pad::Same => window.same(),

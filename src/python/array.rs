@@ -34,19 +34,58 @@ macro_rules! with_dtype {
     ($dtype:expr, $T:ident => $body:expr) => {{
         use $crate::python::array::DType;
         match $dtype {
-            DType::Bool => { type $T = $crate::element::Bool; $body }
-            DType::I8 => { type $T = i8; $body }
-            DType::I16 => { type $T = i16; $body }
-            DType::I32 => { type $T = i32; $body }
-            DType::I64 => { type $T = i64; $body }
-            DType::U8 => { type $T = u8; $body }
-            DType::U16 => { type $T = u16; $body }
-            DType::U32 => { type $T = u32; $body }
-            DType::U64 => { type $T = u64; $body }
-            DType::F16 => { type $T = ::half::f16; $body }
-            DType::BF16 => { type $T = ::half::bf16; $body }
-            DType::F32 => { type $T = f32; $body }
-            DType::F64 => { type $T = f64; $body }
+            DType::Bool => {
+                type $T = $crate::element::Bool;
+                $body
+            }
+            DType::I8 => {
+                type $T = i8;
+                $body
+            }
+            DType::I16 => {
+                type $T = i16;
+                $body
+            }
+            DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            DType::U16 => {
+                type $T = u16;
+                $body
+            }
+            DType::U32 => {
+                type $T = u32;
+                $body
+            }
+            DType::U64 => {
+                type $T = u64;
+                $body
+            }
+            DType::F16 => {
+                type $T = ::half::f16;
+                $body
+            }
+            DType::BF16 => {
+                type $T = ::half::bf16;
+                $body
+            }
+            DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            DType::F64 => {
+                type $T = f64;
+                $body
+            }
         }
     }};
 }
@@ -57,10 +96,22 @@ macro_rules! with_float {
     ($dtype:expr, $T:ident => $body:expr, else $other:expr) => {{
         use $crate::python::array::DType;
         match $dtype {
-            DType::F16 => { type $T = ::half::f16; $body }
-            DType::BF16 => { type $T = ::half::bf16; $body }
-            DType::F32 => { type $T = f32; $body }
-            DType::F64 => { type $T = f64; $body }
+            DType::F16 => {
+                type $T = ::half::f16;
+                $body
+            }
+            DType::BF16 => {
+                type $T = ::half::bf16;
+                $body
+            }
+            DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            DType::F64 => {
+                type $T = f64;
+                $body
+            }
             _ => $other,
         }
     }};
@@ -201,7 +252,11 @@ impl<'py> Array<'py> {
         let (shape, strides) = shape_and_strides(&object);
         let size = dtype.size() as isize;
         let odd = strides.iter().zip(&shape).any(|(stride, &len)| len > 1 && stride % size != 0);
-        if odd || fields(&object).flags & ALIGNED == 0 || !native(&descr)? || !(fields(&object).data as usize).is_multiple_of(size as usize) {
+        if odd
+            || fields(&object).flags & ALIGNED == 0
+            || !native(&descr)
+            || !(fields(&object).data as usize).is_multiple_of(size as usize)
+        {
             let copy = interop(object.py(), "native_copy")?.call1((&object,))?;
             return Self::of_ndarray(argument, copy, restore);
         }
@@ -219,7 +274,7 @@ impl<'py> Array<'py> {
         let given = interop(object.py(), "as_target")?.call1((object,))?;
         let refuse = |what: String| Err(PyValueError::new_err(format!("out: {what}")));
         let descr = object_descr(&given);
-        if DType::of_descr(&descr)? != Some(dtype) || !native(&descr)? {
+        if DType::of_descr(&descr)? != Some(dtype) || !native(&descr) {
             return refuse(format!("an array of dtype {descr} must have the dtype of the result, {}", dtype.name()));
         }
         let (given_shape, byte_strides) = shape_and_strides(&given);
@@ -245,7 +300,13 @@ impl<'py> Array<'py> {
     }
 
     /// A new array, not initialised, in the memory order of this one; `kept` says which axes of this one it has.
-    pub fn like(&self, dtype: DType, descr: Option<&Bound<'py, PyAny>>, shape: &[usize], kept: &[usize]) -> PyResult<Self> {
+    pub fn like(
+        &self,
+        dtype: DType,
+        descr: Option<&Bound<'py, PyAny>>,
+        shape: &[usize],
+        kept: &[usize],
+    ) -> PyResult<Self> {
         let own = || (dtype == self.dtype).then(|| object_descr(&self.object));
         let strides: Vec<isize> = kept.iter().map(|&axis| self.strides[axis]).collect();
         Self::new(self.object.py(), dtype, descr.cloned().or_else(own), shape, &strides)
@@ -377,11 +438,11 @@ fn memory_order(shape: &[usize], like: &[isize]) -> Vec<isize> {
     strides
 }
 
-fn native(descr: &Bound<'_, PyAny>) -> PyResult<bool> {
+fn native(descr: &Bound<'_, PyAny>) -> bool {
     // SAFETY: a NumPy descriptor, see `of_descr`.
     let order = unsafe { (*descr.as_ptr().cast::<npyffi::PyArray_Descr>()).fields.byteorder } as u8;
     let foreign = if cfg!(target_endian = "little") { b'>' } else { b'<' };
-    Ok(order != foreign)
+    order != foreign
 }
 
 fn object_descr<'py>(array: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {

@@ -36,6 +36,7 @@ pub(super) fn compute(
     let result = py.detach(|| {
         let interrupted = || {
             // At exit there is no interpreter to ask; the call then runs to its end.
+            #[allow(clippy::redundant_closure_for_method_calls)] // the method alone is not general over lifetimes
             let signals = Python::try_attach(|py| py.check_signals());
             let Some(Err(error)) = signals else { return false };
             raised.lock().is_ok_and(|mut raised| raised.replace(error).is_none())

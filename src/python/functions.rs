@@ -129,7 +129,8 @@ pub(super) fn adaptive_pool<'py>(
         Ok(items) if output_size.cast::<PyString>().is_err() => {
             let items = items.collect::<PyResult<Vec<_>>>()?;
             if items.len() != rank {
-                let message = format!("output_size: {} has {} values; give one, or {rank}", output_size.repr()?, items.len());
+                let message =
+                    format!("output_size: {} has {} values; give one, or {rank}", output_size.repr()?, items.len());
                 return Err(PyValueError::new_err(message));
             }
             let size = |(item, &axis): (&Bound<'py, PyAny>, &usize)| {
@@ -158,7 +159,8 @@ pub(super) fn global_pool<'py>(
     let x = Array::read("x", x)?;
     let rank = x.shape.len();
     if rank < 3 {
-        let message = format!("x: an array of shape {:?} must have a batch, a channel and at least one spatial axis", x.shape);
+        let message =
+            format!("x: an array of shape {:?} must have a batch, a channel and at least one spatial axis", x.shape);
         return Err(PyValueError::new_err(message));
     }
     let axes = spatial(&x, rank - 2, layout)?;
@@ -284,15 +286,15 @@ fn execute<'py>(
         None => out.filter(|out| !out.is_none()).cloned(),
     };
     let (values_out, indices_out) = split_out(out.as_ref(), options.return_indices)?;
-    let place = |out: &Option<Bound<'py, PyAny>>, dtype, descr, inputs: &[&Array<'py>]| match out {
+    let place = |out: &Given<'py>, dtype, descr, inputs: &[&Array<'py>]| match out {
         Some(out) => Array::target(out, dtype, &shape, inputs),
         None => x.like(dtype, descr, &shape, &axes),
     };
     let mut y = place(&values_out, dtype, descr.as_ref(), &[x])?;
-    let mut indices = match options.return_indices {
-        true => Some(place(&indices_out, DType::I64, None, &[x, &y])?),
-        false => None,
-    };
+    let mut indices = None;
+    if options.return_indices {
+        indices = Some(place(&indices_out, DType::I64, None, &[x, &y])?);
+    }
     let fill = fill_value(py, options, dtype)?;
     y.expand(options.dropped);
     if let Some(indices) = &mut indices {
@@ -425,11 +427,11 @@ fn fill_value<'py>(py: Python<'py>, options: &Options<'_, 'py>, dtype: DType) ->
     Array::read("fill_value", &scalar).map(Some)
 }
 
+/// An array that the caller may have given.
+type Given<'py> = Option<Bound<'py, PyAny>>;
+
 /// `out` for values and for indices.
-fn split_out<'py>(
-    out: Option<&Bound<'py, PyAny>>,
-    indices: bool,
-) -> PyResult<(Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>)> {
+fn split_out<'py>(out: Option<&Bound<'py, PyAny>>, indices: bool) -> PyResult<(Given<'py>, Given<'py>)> {
     match out.map(|out| (out, out.cast::<PyTuple>())) {
         Some((_, Ok(pair))) if indices && pair.len() == 2 => Ok((Some(pair.get_item(0)?), Some(pair.get_item(1)?))),
         Some((_, Ok(pair))) => {
@@ -442,7 +444,7 @@ fn split_out<'py>(
 }
 
 /// A result as the caller wants it: what was given as `out`, or a new array of the caller's library.
-fn wrap<'py>(x: &Array<'py>, y: Array<'py>, out: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+fn wrap<'py>(x: &Array<'py>, y: Array<'py>, out: Given<'py>) -> PyResult<Bound<'py, PyAny>> {
     match (out, &x.restore) {
         (Some(out), _) => Ok(out),
         (None, Some(restore)) => restore.bind(x.object().py()).call1((y.into_object(),)),

@@ -73,7 +73,7 @@ impl Recorded {
         Array::read(argument, &cast.call1((argument, array.object(), descr_of(py, self.y)?))?)
     }
 
-    fn finish<'py>(&self, array: Array<'py>, dtype: DType) -> PyResult<Bound<'py, PyAny>> {
+    fn finish<'py>(&self, array: &Array<'py>, dtype: DType) -> PyResult<Bound<'py, PyAny>> {
         let py = array.object().py();
         let mut object = array.object().clone();
         if array.dtype != dtype {
@@ -113,7 +113,7 @@ impl Pullback {
             let (dy, target) = (dy.view::<T>(), dx.view_mut::<T>());
             compute(dx.object().py(), dx.len(), |parallel| of.map.pull(&dy, &target, parallel))?;
         }, else return Err(no_gradient(of.y)));
-        of.finish(dx, of.x)
+        of.finish(&dx, of.x)
     }
 
     /// The tangent of the result from `dx`, that of `x`.
@@ -133,7 +133,7 @@ impl Pullback {
             compute(dy.object().py(), dx.len(), |parallel| of.map.push(&dx.view::<T>(), &target, parallel))?;
             solved.fill(&target, T::default(), of.least);
         }, else return Err(no_gradient(of.y)));
-        of.finish(dy, of.y)
+        of.finish(&dy, of.y)
     }
 
     fn __repr__(&self) -> String {
@@ -153,7 +153,8 @@ impl Recorded {
             return Ok(());
         }
         let what = if result { "the result" } else { "x" };
-        let message = format!("{argument}: an array of shape {:?} must have the shape of {what}, {shape:?}", array.shape);
+        let message =
+            format!("{argument}: an array of shape {:?} must have the shape of {what}, {shape:?}", array.shape);
         Err(PyValueError::new_err(message))
     }
 }

@@ -21,10 +21,7 @@ pub(crate) trait Monoid: Copy + Send + Sync + 'static {
     fn identity() -> (Self::Value, Self::Tag);
 
     /// Merges the partial result of earlier cells with that of later ones.
-    fn merge(
-        earlier: (Self::Value, Self::Tag),
-        later: (Self::Value, Self::Tag),
-    ) -> (Self::Value, Self::Tag);
+    fn merge(earlier: (Self::Value, Self::Tag), later: (Self::Value, Self::Tag)) -> (Self::Value, Self::Tag);
 
     /// Reduces a run of cells. The order of operations depends on the length alone, so the bits do too.
     #[inline(always)]

@@ -26,7 +26,7 @@ impl Transposed {
         let Regular { len_out, kernel, stride, dilation, before, .. } = self.of;
         let position = i + before;
         let none = Span { start: 0, len: 0, step: self.step };
-        if position % self.common != 0 {
+        if !position.is_multiple_of(self.common) {
             return none;
         }
         let residue = (((position / self.common) as u128 * self.inverse as u128) % self.step as u128) as usize;

@@ -49,7 +49,15 @@ fn empty_window(case: &Case, shape: &[usize]) -> bool {
 
 /// Sums of small integers and of floats that hold them are exact; means are compared to the last bit of the type.
 fn check_sums<T: Element>(case: &Case) {
-    let array: ArrayD<T> = case.array.mapv(|x| T::from_f64(if x.is_finite() { (x * 8.0).round() } else if T::KIND == Kind::Float { x } else { 3.0 }));
+    let array: ArrayD<T> = case.array.mapv(|x| {
+        T::from_f64(if x.is_finite() {
+            (x * 8.0).round()
+        } else if T::KIND == Kind::Float {
+            x
+        } else {
+            3.0
+        })
+    });
     let x = case.view(&array);
     for pool in case.pool() {
         if pool.solve(x.shape()).is_err() {

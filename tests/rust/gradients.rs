@@ -28,7 +28,9 @@ fn check(case: &Case) {
             routed[&window[win][..]] += dy[at];
             assert_eq!(pushed[at], tangent[&window[win][..]]);
             let divisor = if case.include_pad { padded } else { window.len() };
-            window.iter().for_each(|cell| spread[&cell[..]] += dy[at] / divisor as f64);
+            for cell in window {
+                spread[&cell[..]] += dy[at] / divisor as f64;
+            }
         });
         assert_eq!(max.pull(&dy.view()).unwrap(), routed);
         let pulled = avg.pull(&dy.view()).unwrap();

@@ -1,5 +1,5 @@
 //! The crate against its reference: nested loops in `f64`, over generated shapes, windows, layouts and values.
 
-mod reference;
 mod forward;
 mod gradients;
+mod reference;

@@ -170,13 +170,15 @@ pub fn case(nan: bool) -> BoxedStrategy<Case> {
                 .iter()
                 .zip(&lens)
                 .enumerate()
-                .map(|(j, (&(_, kind), &n))| {
-                    if kind == 0 && j + 1 < rank { Just(Axis::Free).boxed() } else { axis(n, adaptive) }
-                })
+                .map(
+                    |(j, (&(_, kind), &n))| {
+                        if kind == 0 && j + 1 < rank { Just(Axis::Free).boxed() } else { axis(n, adaptive) }
+                    },
+                )
                 .collect();
             let order = Just((0..rank).collect::<Vec<_>>()).prop_shuffle();
             let steps = proptest::collection::vec(prop_oneof![4 => Just(1isize), 1 => Just(-1), 1 => Just(2)], rank);
-            let special = if nan { 1 } else { 0 };
+            let special = u32::from(nan);
             let value = prop_oneof![40 => value(), special => Just(f64::NAN)];
             (axes, order, steps, any::<bool>(), Just(lens)).prop_flat_map(move |(axes, order, steps, pad, lens)| {
                 // The array whose view, permuted and stepped, has the lengths wanted.
