@@ -59,7 +59,7 @@ audit:  ## Licences, sources and advisories of the dependencies; needs cargo-den
 	cargo deny --all-features check
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) target docs/_build demo
+	rm -rf $(VENV) target docs/_build docs/generated demo
 
 # The package is built when its sources changed, once for all targets; then each target's extras are there or installed.
 $(STAMPS)/demo $(STAMPS)/test $(STAMPS)/torch $(STAMPS)/lint $(STAMPS)/docs: $(STAMPS)/%: $(STAMPS)/built

@@ -1,5 +1,22 @@
 from typing import Any, final
 
+__all__ = [
+    "Pullback",
+    "Tape",
+    "__version__",
+    "adaptive_pool",
+    "cpu_level",
+    "cpu_levels",
+    "extreme_pool",
+    "get_num_threads",
+    "global_pool",
+    "mean_pool",
+    "output_shape",
+    "pool",
+    "set_num_threads",
+    "set_num_threads_here",
+]
+
 __version__: str
 
 def cpu_level() -> str: ...

@@ -168,6 +168,14 @@ impl Plan {
     /// Chooses the largest chunks, fastest axes first, whose staged cells fit a tile; of several row lengths the one that
     /// stages the fewest cells a result.
     fn choose_tiles(&mut self) {
+        // A small call is one tile.
+        (self.batch_chunk, self.lanes_chunk) = (self.batch_len().max(1), self.lanes.len);
+        for axis in &mut self.pooled {
+            axis.chunk = axis.spans.len_out();
+        }
+        if self.staged() <= TILE {
+            return;
+        }
         self.tile_within(TILE);
         if self.repeated() > 1.3 {
             self.tile_within(LARGE_TILE);
