@@ -2,17 +2,26 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyInt, PyList, PySequence, PyString, PyTuple};
 
 use crate::{Pool, Window};
 
 /// An integer, through `__index__`: never a float, never a string, never cut to fit.
 pub(super) fn integer(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
-    if !value.hasattr("__index__")? {
+    let refuse = || {
         let message = format!("{argument}: {} ({}) must be an int", value.repr()?, value.get_type().name()?);
-        return Err(PyTypeError::new_err(message));
+        Err(PyTypeError::new_err(message))
+    };
+    if !value.hasattr("__index__")? {
+        return refuse();
     }
-    let index = value.py().import("operator")?.getattr("index")?.call1((value,))?;
+    let index = match value.py().import("operator")?.getattr("index")?.call1((value,)) {
+        // Every array has the method and most refuse it; the error of a caller's own method passes through.
+        Err(error) if error.is_instance_of::<PyTypeError>(value.py()) && value.hasattr("__array__")? => {
+            return refuse();
+        }
+        index => index?,
+    };
     index.extract().map_err(|_| PyValueError::new_err(format!("{argument}: {index} does not fit 64 bits")))
 }
 
@@ -40,14 +49,13 @@ fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny
     if let Ok(list) = value.cast::<PyList>() {
         return Ok(Some(list.iter().collect()));
     }
-    if value.cast::<PyString>().is_ok()
-        || value.cast::<PyBytes>().is_ok()
-        || value.hasattr("__index__")? && !value.hasattr("__len__")?
-    {
+    if value.cast::<PyString>().is_ok() || value.cast::<PyBytes>().is_ok() {
         return Ok(None);
     }
-    match (value.len(), value.try_iter()) {
-        (Ok(_), Ok(items)) => items.collect::<PyResult<_>>().map(Some),
+    // Of arrays, only those with an axis are sequences.
+    let is_array = value.hasattr("__array__")?;
+    match (is_array || value.cast::<PySequence>().is_ok(), value.len()) {
+        (true, Ok(_)) => value.try_iter()?.collect::<PyResult<_>>().map(Some),
         _ => Ok(None),
     }
 }

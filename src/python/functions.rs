@@ -197,6 +197,9 @@ pub(super) fn pool<'py>(
     if count_include_pad && mode != Mode::Avg {
         return Err(PyTypeError::new_err("count_include_pad: only mode 'avg' has this option"));
     }
+    if x.shape.is_empty() {
+        return Err(PyValueError::new_err("x: an array of rank 0 has no axis to pool"));
+    }
     let axes = pooled_axes(x.shape.len(), window, axis)?;
     let geometry = Geometry { argument: "window", kernel: window, stride, padding, dilation, ceil_mode };
     let pool = geometry.pool(axes.len())?.axes(&axes).count_include_pad(count_include_pad);
@@ -254,7 +257,7 @@ fn spatial(x: &Array<'_>, rank: usize, layout: &Bound<'_, PyAny>) -> PyResult<Ve
     };
     if dims != rank + 1 && dims != rank + 2 {
         let message = format!(
-            "x: an array of shape {:?} must have {} axes, or {} with a batch axis: channels and {rank} spatial",
+            "x: an array of shape {:?} has {dims} axes; it must have {}, or {} with a batch axis: channels and {rank} spatial",
             x.shape,
             rank + 1,
             rank + 2
@@ -436,7 +439,7 @@ fn split_out<'py>(out: Option<&Bound<'py, PyAny>>, indices: bool) -> PyResult<(G
         Some((_, Ok(pair))) if indices && pair.len() == 2 => Ok((Some(pair.get_item(0)?), Some(pair.get_item(1)?))),
         Some((_, Ok(pair))) => {
             let rule = if indices { "give an array, or a pair (values, indices)" } else { "give one array" };
-            Err(PyValueError::new_err(format!("out: a tuple of {}; {rule}", pair.len())))
+            Err(PyTypeError::new_err(format!("out: a tuple of {}; {rule}", pair.len())))
         }
         Some((out, Err(_))) => Ok((Some(out.clone()), None)),
         None => Ok((None, None)),
