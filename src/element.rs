@@ -112,6 +112,8 @@ pub trait Element: Copy + Default + Send + Sync + std::fmt::Debug + 'static {
     type Ranked: Ordered;
     /// The type of that position.
     type Position: Position;
+    /// The type in which max and min are found together with a 64-bit position.
+    type Wide: Ordered;
     /// The type of a mean: floats keep theirs, others give `f64`.
     type Mean: Element;
     /// The type of a sum: floats keep theirs, others give 64 bits.
@@ -124,6 +126,10 @@ pub trait Element: Copy + Default + Send + Sync + std::fmt::Debug + 'static {
     fn to_ranked(self) -> Self::Ranked;
     /// The wider order back to value.
     fn from_ranked(order: Self::Ranked) -> Self;
+    /// Value to the widest order.
+    fn to_wide(self) -> Self::Wide;
+    /// The widest order back to value.
+    fn from_wide(order: Self::Wide) -> Self;
     /// Value as `f64`, exact but for 64-bit integers.
     fn to_f64(self) -> f64;
     /// The nearest value to an `f64` (ties to even; integers saturate).
@@ -191,13 +197,14 @@ macro_rules! conversions {
 }
 
 macro_rules! element {
-    ($t:ty, $kind:ident, $name:literal, $order:ty, $ranked:ty, $position:ty, $mean:ty, $total:ty, $x:ident => $up:expr, $down:expr) => {
+    ($t:ty, $kind:ident, $name:literal, $order:ty, $ranked:ty, $position:ty, $wide:ty, $mean:ty, $total:ty, $x:ident => $up:expr, $down:expr) => {
         impl Element for $t {
             const KIND: Kind = Kind::$kind;
             const NAME: &'static str = $name;
             type Order = $order;
             type Ranked = $ranked;
             type Position = $position;
+            type Wide = $wide;
             type Mean = $mean;
             type Total = $total;
             #[inline(always)]
@@ -217,20 +224,28 @@ macro_rules! element {
             fn from_ranked(order: $ranked) -> Self {
                 Self::from_order(order as $order)
             }
+            #[inline(always)]
+            fn to_wide(self) -> $wide {
+                self.to_order() as $wide
+            }
+            #[inline(always)]
+            fn from_wide(order: $wide) -> Self {
+                Self::from_order(order as $order)
+            }
             conversions!($t);
         }
     };
 }
-element!(f32, Float, "float32", f32, f32, u32, f32, f32, x => x, x);
-element!(f64, Float, "float64", f64, f64, u64, f64, f64, x => x, x);
-element!(i8, Signed, "int8", i8, i32, u32, f64, i64, x => x, x);
-element!(i16, Signed, "int16", i16, i32, u32, f64, i64, x => x, x);
-element!(i32, Signed, "int32", i32, i32, u32, f64, i64, x => x, x);
-element!(i64, Signed, "int64", i64, i64, u64, f64, i64, x => x, x);
-element!(u8, Unsigned, "uint8", i8, i32, u32, f64, u64, x => (x ^ 0x80) as i8, x as u8 ^ 0x80);
-element!(u16, Unsigned, "uint16", i16, i32, u32, f64, u64, x => (x ^ 0x8000) as i16, x as u16 ^ 0x8000);
-element!(u32, Unsigned, "uint32", i32, i32, u32, f64, u64, x => (x ^ (1 << 31)) as i32, x as u32 ^ (1 << 31));
-element!(u64, Unsigned, "uint64", i64, i64, u64, f64, u64, x => (x ^ (1 << 63)) as i64, x as u64 ^ (1 << 63));
+element!(f32, Float, "float32", f32, f32, u32, f64, f32, f32, x => x, x);
+element!(f64, Float, "float64", f64, f64, u64, f64, f64, f64, x => x, x);
+element!(i8, Signed, "int8", i8, i32, u32, i64, f64, i64, x => x, x);
+element!(i16, Signed, "int16", i16, i32, u32, i64, f64, i64, x => x, x);
+element!(i32, Signed, "int32", i32, i32, u32, i64, f64, i64, x => x, x);
+element!(i64, Signed, "int64", i64, i64, u64, i64, f64, i64, x => x, x);
+element!(u8, Unsigned, "uint8", i8, i32, u32, i64, f64, u64, x => (x ^ 0x80) as i8, x as u8 ^ 0x80);
+element!(u16, Unsigned, "uint16", i16, i32, u32, i64, f64, u64, x => (x ^ 0x8000) as i16, x as u16 ^ 0x8000);
+element!(u32, Unsigned, "uint32", i32, i32, u32, i64, f64, u64, x => (x ^ (1 << 31)) as i32, x as u32 ^ (1 << 31));
+element!(u64, Unsigned, "uint64", i64, i64, u64, i64, f64, u64, x => (x ^ (1 << 63)) as i64, x as u64 ^ (1 << 63));
 
 impl Element for Bool {
     const KIND: Kind = Kind::Bool;
@@ -238,6 +253,7 @@ impl Element for Bool {
     type Order = i8;
     type Ranked = i32;
     type Position = u32;
+    type Wide = i64;
     type Mean = f64;
     type Total = i64;
     #[inline(always)]
@@ -255,6 +271,14 @@ impl Element for Bool {
     }
     #[inline(always)]
     fn from_ranked(order: i32) -> Self {
+        Self((order != 0) as u8)
+    }
+    #[inline(always)]
+    fn to_wide(self) -> i64 {
+        (self.0 != 0) as i64
+    }
+    #[inline(always)]
+    fn from_wide(order: i64) -> Self {
         Self((order != 0) as u8)
     }
     #[inline(always)]
@@ -291,6 +315,7 @@ macro_rules! half_element {
             type Order = f32;
             type Ranked = f32;
             type Position = u32;
+            type Wide = f64;
             type Mean = $t;
             type Total = $t;
             #[inline(always)]
@@ -308,6 +333,14 @@ macro_rules! half_element {
             #[inline(always)]
             fn from_ranked(order: f32) -> Self {
                 Self::from_order(order)
+            }
+            #[inline(always)]
+            fn to_wide(self) -> f64 {
+                self.to_order() as f64
+            }
+            #[inline(always)]
+            fn from_wide(order: f64) -> Self {
+                Self::from_order(order as f32)
             }
             #[inline(always)]
             fn to_f64(self) -> f64 {

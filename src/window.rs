@@ -111,21 +111,14 @@ impl Window {
             Padding::Explicit(lo, hi) => {
                 let (lo, hi) = (lo as i128, hi as i128);
                 let free = n + lo + hi - extent;
-                if free < 0 {
-                    return Err(PoolError::value(
-                        "kernel_size",
-                        self.kernel,
-                        format!(
-                            "with dilation {d} spans {extent} cells, more than the axis of {n} padded by ({lo}, {hi})"
-                        ),
-                    ));
+                let round_up = if self.ceil_mode { s - 1 } else { 0 };
+                let mut out = (free + round_up).div_euclid(s) + 1;
+                if self.ceil_mode && (out - 1) * s >= n + lo {
+                    out -= 1;
                 }
-                let mut out = free / s + 1;
-                if self.ceil_mode {
-                    out = (free + s - 1) / s + 1;
-                    if (out - 1) * s >= n + lo {
-                        out -= 1;
-                    }
+                if out < 1 {
+                    let rule = format!("with dilation {d} spans {extent} cells, more than {n} padded by ({lo}, {hi})");
+                    return Err(PoolError::value("kernel_size", self.kernel, rule));
                 }
                 (lo, hi, out)
             }

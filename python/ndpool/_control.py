@@ -32,6 +32,8 @@ def threads(n: int) -> Iterator[None]:
     ...     ndpool.get_num_threads()
     1
     """
+    if n is None:  # which would undo an outer block
+        raise TypeError("n: None must be an int")
     before = _ndpool.set_num_threads_here(n)
     try:
         yield

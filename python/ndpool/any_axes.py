@@ -49,8 +49,8 @@ def pool(
     min_count : int
         Windows with fewer cells of data give `fill_value`.
     fill_value : scalar, optional
-        Result of windows with fewer than `min_count` cells of data (their index is -1). Without it a window that holds
-        no data is an error, and one with too few gives NaN.
+        Result of windows with fewer than `min_count` cells of data (their index is -1). Without it a window that
+        holds no data is an error, and one with too few gives NaN.
     return_indices : bool
         Return the place of each value too, flat within the pooled axes. Modes `"max"` and `"min"` only.
     dtype : dtype, optional
@@ -61,8 +61,8 @@ def pool(
     Returns
     -------
     ndarray or (ndarray, ndarray of int64)
-        Max and min have the dtype of `x`; sums are of floats as `x`, else int64 or uint64, exact modulo 2**64; averages of
-        floats as `x`, else float64; counts int64.
+        Max and min have the dtype of `x`; sums are of floats as `x`, else int64 or uint64, exact modulo 2**64; averages
+        of floats as `x`, else float64; counts int64.
 
     Raises
     ------

@@ -180,6 +180,11 @@ impl Plan {
         if self.repeated() > 1.3 {
             self.tile_within(LARGE_TILE);
         }
+        if self.repeated() > 2.0 {
+            // Windows larger than any cache: tiles of a few windows, so that the work stays linear.
+            self.fill(1, 1);
+            self.tile_within(self.staged().saturating_mul(4));
+        }
     }
 
     fn tile_within(&mut self, cells: usize) {

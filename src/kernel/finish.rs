@@ -1,6 +1,7 @@
 //! Writes rows of results: divided where they are means, lowered into the element type, phases interleaved.
 
 use super::dispatch::Kernel;
+use super::stage::Ranking;
 use crate::element::{Element, Ordered, Position};
 use crate::reduce::Addend;
 use crate::strided::Raw;
@@ -156,15 +157,15 @@ impl<T: Element, const REVERSED: bool> Lower for FromOrder<T, REVERSED> {
 
 /// Lowers the wider order of max, or with `REVERSED` of min.
 #[derive(Clone, Copy)]
-pub(crate) struct FromRanked<T, const REVERSED: bool>(std::marker::PhantomData<T>);
+pub(crate) struct FromRanked<T, R, const REVERSED: bool>(std::marker::PhantomData<(T, R)>);
 
-impl<T: Element, const REVERSED: bool> Lower for FromRanked<T, REVERSED> {
-    type Value = T::Ranked;
+impl<T: Element, R: Ranking<T>, const REVERSED: bool> Lower for FromRanked<T, R, REVERSED> {
+    type Value = R::Value;
     type Element = T;
 
     #[inline(always)]
-    fn lower(value: T::Ranked, _: f64, _: f64) -> T {
-        T::from_ranked(if REVERSED { value.reversed() } else { value })
+    fn lower(value: R::Value, _: f64, _: f64) -> T {
+        R::unrank(if REVERSED { value.reversed() } else { value })
     }
 }
 

@@ -227,25 +227,71 @@ impl<T: Element, const REVERSED: bool> Lift for ToOrder<T, REVERSED> {
 
 /// Lifts into the order of max, or with `REVERSED` of min, wide enough for a position beside it.
 #[derive(Clone, Copy)]
-pub(crate) struct ToRanked<T, const REVERSED: bool>(std::marker::PhantomData<T>);
+pub(crate) struct ToRanked<T, R, const REVERSED: bool>(std::marker::PhantomData<(T, R)>);
 
-impl<T: Element, const REVERSED: bool> Lift for ToRanked<T, REVERSED> {
+impl<T: Element, R: Ranking<T>, const REVERSED: bool> Lift for ToRanked<T, R, REVERSED> {
     type Element = T;
-    type Value = T::Ranked;
+    type Value = R::Value;
 
     #[inline(always)]
-    fn padding() -> T::Ranked {
-        T::Ranked::LOWEST
+    fn padding() -> R::Value {
+        R::Value::LOWEST
     }
 
     #[inline(always)]
-    fn lift(x: T) -> T::Ranked {
-        if REVERSED { x.to_ranked().reversed() } else { x.to_ranked() }
+    fn lift(x: T) -> R::Value {
+        if REVERSED { R::rank(x).reversed() } else { R::rank(x) }
     }
 
     #[inline(always)]
-    fn special(value: T::Ranked) -> bool {
+    fn special(value: R::Value) -> bool {
         value.is_nan()
+    }
+}
+
+/// How wide the order and the position of a winner are.
+pub(crate) trait Ranking<T: Element>: Copy + Send + Sync + 'static {
+    type Value: Ordered;
+    type Position: Position;
+    fn rank(x: T) -> Self::Value;
+    fn unrank(order: Self::Value) -> T;
+}
+
+/// As wide as the element type asks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Usual;
+
+impl<T: Element> Ranking<T> for Usual {
+    type Value = T::Ranked;
+    type Position = T::Position;
+
+    #[inline(always)]
+    fn rank(x: T) -> T::Ranked {
+        x.to_ranked()
+    }
+
+    #[inline(always)]
+    fn unrank(order: T::Ranked) -> T {
+        T::from_ranked(order)
+    }
+}
+
+/// For planes of more cells than the usual position can count.
+#[derive(Clone, Copy)]
+pub(crate) struct Wide;
+
+impl<T: Element> Ranking<T> for Wide {
+    type Value = T::Wide;
+    type Position = u64;
+
+    #[inline(always)]
+    fn rank(x: T) -> T::Wide {
+        x.to_wide()
+    }
+
+    #[inline(always)]
+    fn unrank(order: T::Wide) -> T {
+        T::from_wide(order)
     }
 }
 

@@ -3,14 +3,14 @@
 use std::marker::PhantomData;
 
 use super::pool::Solved;
-use crate::element::Element;
+use crate::element::{Element, Position};
 use crate::engine::{self, DivisorRule, Finishing, Job, Offsets, Staging};
 use crate::error::Result;
 use crate::kernel::Cells;
 use crate::kernel::dispatch::Level;
 use crate::kernel::finish::{Divisors, Finish, FromOrder, FromRanked, Lower, ToIndex};
 use crate::kernel::route::Encode;
-use crate::kernel::stage::{Number, Stage, ToOrder, ToRanked};
+use crate::kernel::stage::{Number, Ranking, Stage, ToOrder, ToRanked, Usual, Wide};
 use crate::parallel::Parallel;
 use crate::reduce::{ArgMax, ArgMaxNan, Max, MaxNan};
 use crate::strided::{Raw, View, ViewMut};
@@ -59,10 +59,18 @@ fn run<T: Element, const REVERSED: bool>(
         let job: &dyn Job<Plain = Max<T::Order>, Exact = MaxNan<T::Order>> = &job;
         return engine::run(job, &plan, parallel);
     }
-    let job = Winners::<T, REVERSED> { x: x.raw(), y: y.raw(), second };
-    let job: &dyn Job<Plain = ArgMax<T::Ranked, T::Position>, Exact = ArgMaxNan<T::Ranked, T::Position>> = &job;
-    engine::run(job, &plan, parallel)
+    let (x, y) = (x.raw(), y.raw());
+    if solved.plane_cells() as u64 <= T::Position::LIMIT {
+        let job = Winners::<T, Usual, REVERSED> { x, y, second, ranking: PhantomData };
+        engine::run::<Ranked<T::Ranked, T::Position>>(&job, &plan, parallel)
+    } else {
+        let job = Winners::<T, Wide, REVERSED> { x, y, second, ranking: PhantomData };
+        engine::run::<Ranked<T::Wide, u64>>(&job, &plan, parallel)
+    }
 }
+
+/// Any job that finds winners in one order with one kind of position.
+type Ranked<'a, V, P> = dyn Job<Plain = ArgMax<V, P>, Exact = ArgMaxNan<V, P>> + 'a;
 
 struct Values<T, const REVERSED: bool> {
     x: Raw<T>,
@@ -83,30 +91,31 @@ impl<T: Element, const REVERSED: bool> Job for Values<T, REVERSED> {
     }
 }
 
-struct Winners<'a, T, const REVERSED: bool> {
+struct Winners<'a, T, R, const REVERSED: bool> {
     x: Raw<T>,
     y: Raw<T>,
     second: &'a Second<'a>,
+    ranking: PhantomData<R>,
 }
 
-impl<T: Element, const REVERSED: bool> Job for Winners<'_, T, REVERSED> {
-    type Plain = ArgMax<T::Ranked, T::Position>;
-    type Exact = ArgMaxNan<T::Ranked, T::Position>;
+impl<T: Element, R: Ranking<T>, const REVERSED: bool> Job for Winners<'_, T, R, REVERSED> {
+    type Plain = ArgMax<R::Value, R::Position>;
+    type Exact = ArgMaxNan<R::Value, R::Position>;
 
     fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<Self::Plain>) -> bool {
         let &Staging { rows, indices, position_step, lane_step, dilation, .. } = staging;
         level.run(Number { rows, indices, position_step, lane_step, dilation, into: &mut into.tags });
-        level.run(Stage::<ToRanked<T, REVERSED>> { source: self.x, rows, into: &mut into.values })
+        level.run(Stage::<ToRanked<T, R, REVERSED>> { source: self.x, rows, into: &mut into.values })
     }
 
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Self::Plain>) {
         let ([first, second], divisors) = (finishing.rows, Divisors::default());
-        level.run(Finish::<FromRanked<T, REVERSED>> { from: &from.values, rows: first, divisors, target: self.y });
+        level.run(Finish::<FromRanked<T, R, REVERSED>> { from: &from.values, rows: first, divisors, target: self.y });
         match self.second {
             Second::None => {}
             Second::Indices(indices) => {
                 let target = indices.raw();
-                level.run(Finish::<ToIndex<T::Position>> { from: &from.tags, rows: second, divisors, target });
+                level.run(Finish::<ToIndex<R::Position>> { from: &from.tags, rows: second, divisors, target });
             }
             Second::Offsets(offsets, _) => {
                 let (rows, positions) = (finishing.firsts, finishing.position_firsts);
@@ -127,7 +136,7 @@ impl<T: Element, const REVERSED: bool> Job for Winners<'_, T, REVERSED> {
 #[derive(Clone, Copy)]
 struct Narrow<P, Q>(PhantomData<(P, Q)>);
 
-impl<P: crate::element::Position, Q: crate::element::Position> Lower for Narrow<P, Q> {
+impl<P: Position, Q: Position> Lower for Narrow<P, Q> {
     type Value = P;
     type Element = Q;
 

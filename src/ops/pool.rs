@@ -108,6 +108,14 @@ impl Pool {
     /// [`PoolError::Value`] if an axis does not exist or is given twice, a size is zero or does not fit, or a window has no
     /// real cell.
     pub fn solve(&self, shape: &[usize]) -> Result<Solved> {
+        let solved = self.solve_axes(shape)?;
+        if !self.allow_empty {
+            solved.expect_cells()?;
+        }
+        Ok(solved)
+    }
+
+    fn solve_axes(&self, shape: &[usize]) -> Result<Solved> {
         let rank = shape.len();
         let axes = if let Some(axes) = &self.axes {
             axes.clone()
@@ -144,16 +152,16 @@ impl Pool {
                 None => DivisorRule::Cells,
             },
         };
-        solved.check(self.allow_empty)?;
+        solved.expect_fit()?;
         Ok(solved)
     }
 
     /// The shape of the result for an array of the given shape.
     ///
     /// # Errors
-    /// As [`Pool::solve`].
+    /// As [`Pool::solve`], but windows may be empty.
     pub fn output_shape(&self, shape: &[usize]) -> Result<Vec<usize>> {
-        Ok(self.solve(shape)?.output_shape())
+        Ok(self.solve_axes(shape)?.output_shape())
     }
 
     /// The largest value of each window. The first NaN wins; of equal values, the first.
@@ -382,25 +390,33 @@ impl Solved {
         &self.spans
     }
 
+    /// The product of the lengths of the pooled axes: one past the largest index.
+    pub(crate) fn plane_cells(&self) -> usize {
+        let pooled = self.shape.iter().zip(&self.spans).filter(|(_, spans)| spans.is_some());
+        pooled.fold(1, |cells, (&len, _)| cells.saturating_mul(len))
+    }
+
     /// The most cells of a window.
     pub(crate) fn window_cells(&self) -> usize {
         self.spans.iter().flatten().map(Spans::max_len).fold(1, usize::saturating_mul)
     }
 
-    /// Refuses results that no array can hold, and windows without a real cell.
-    fn check(&self, allow_empty: bool) -> Result<()> {
-        let cells = self.output_shape().iter().try_fold(1usize, |cells, &len| cells.checked_mul(len));
+    /// Refuses results that no array can hold.
+    fn expect_fit(&self) -> Result<()> {
+        let shape = self.output_shape();
+        let cells = shape.iter().try_fold(1usize, |cells, &len| cells.checked_mul(len));
         if cells.is_none_or(|cells| cells > isize::MAX as usize / 8) {
-            let shape = self.output_shape();
             return Err(PoolError::value("output shape", format!("{shape:?}"), "is more than an array can hold"));
         }
-        if !allow_empty
-            && let Some(axis) = self.spans.iter().position(|spans| spans.as_ref().is_some_and(Spans::any_empty))
-        {
-            let rule = format!("leaves a window of axis {axis} without a real cell: give fill_value, or pad less");
-            return Err(PoolError::value("padding", format!("on an axis of {} cells", self.shape[axis]), rule));
-        }
         Ok(())
+    }
+
+    /// Refuses windows without a real cell.
+    fn expect_cells(&self) -> Result<()> {
+        let empty = |spans: &Option<Spans>| spans.as_ref().is_some_and(Spans::any_empty);
+        let Some(axis) = self.spans.iter().position(empty) else { return Ok(()) };
+        let rule = format!("leaves a window of axis {axis} without a real cell: give fill_value, or pad less");
+        Err(PoolError::value("padding", format!("on an axis of {} cells", self.shape[axis]), rule))
     }
 
     /// Writes `value` to every output with fewer than `least` real cells.

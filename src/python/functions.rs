@@ -257,7 +257,7 @@ fn spatial(x: &Array<'_>, rank: usize, layout: &Bound<'_, PyAny>) -> PyResult<Ve
     };
     if dims != rank + 1 && dims != rank + 2 {
         let message = format!(
-            "x: an array of shape {:?} has {dims} axes; it must have {}, or {} with a batch axis: channels and {rank} spatial",
+            "x: an array of shape {:?} has {dims} axes; it must have {} axes, or {} with a batch axis: channels and {rank} spatial",
             x.shape,
             rank + 1,
             rank + 2
@@ -439,7 +439,12 @@ fn split_out<'py>(out: Option<&Bound<'py, PyAny>>, indices: bool) -> PyResult<(G
         Some((_, Ok(pair))) if indices && pair.len() == 2 => Ok((Some(pair.get_item(0)?), Some(pair.get_item(1)?))),
         Some((_, Ok(pair))) => {
             let rule = if indices { "give an array, or a pair (values, indices)" } else { "give one array" };
-            Err(PyTypeError::new_err(format!("out: a tuple of {}; {rule}", pair.len())))
+            let message = format!("out: a tuple of {}; {rule}", pair.len());
+            let arrays = pair.iter().map(|item| item.hasattr("__dlpack__")).collect::<PyResult<Vec<_>>>()?;
+            if arrays.contains(&false) {
+                return Err(PyTypeError::new_err(message));
+            }
+            Err(PyValueError::new_err(message))
         }
         Some((out, Err(_))) => Ok((Some(out.clone()), None)),
         None => Ok((None, None)),

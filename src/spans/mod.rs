@@ -221,6 +221,7 @@ mod tests {
             (k(1).stride(3), 7, "(0) (3) (6)"),
             (k(2).stride(3).padding(2, 2), 3, "() (1 2)"),
             (k(7).stride(1).padding(3, 3), 2, "(0 1) (0 1)"),
+            (k(3).stride(2).ceil_mode(true), 2, "(0 1)"),
         ] {
             assert_eq!(draw(&regular(window, len)), drawing, "{window:?} on {len}");
         }

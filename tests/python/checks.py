@@ -17,7 +17,7 @@ def function(name, rank):
 
 
 def attempt(oracle):
-    """What ``oracle`` returns, or None where it refuses the arguments."""
+    """Return what ``oracle`` does, or None where it refuses the arguments."""
     try:
         return oracle()
     except ValueError:
@@ -35,12 +35,12 @@ def agrees(call, oracle, check):
 
 
 def bits(x):
-    """The cells as unsigned integers."""
+    """View the cells as unsigned integers."""
     return np.ascontiguousarray(x).view(f"u{x.dtype.itemsize}")
 
 
 def assert_selected(got, want):
-    """Same dtype, shape and bits (-0.0 is not 0.0); one NaN is as good as another."""
+    """Compare dtype, shape and bits (-0.0 is not 0.0); one NaN is as good as another."""
     assert isinstance(got, np.ndarray)
     assert got.dtype == want.dtype
     assert got.dtype.isnative
@@ -65,7 +65,7 @@ def rounding_bound(want, pooled, dtype):
 
 
 def assert_summed(got, pooled, dtype):
-    """A sum, mean or count: exact for integers, within the bound above for floats."""
+    """Compare a sum, mean or count: exactly for integers, within the bound above for floats."""
     dtype = np.dtype(dtype)
     assert isinstance(got, np.ndarray)
     assert got.dtype == dtype
@@ -83,18 +83,18 @@ def assert_summed(got, pooled, dtype):
 
 
 def averaged_dtype(dtype):
-    """What a mean of ``dtype`` is: floats keep their dtype, integers and bool give float64."""
+    """Return what a mean of ``dtype`` is: floats keep their dtype, integers and bool give float64."""
     return np.dtype(np.float64) if np.dtype(dtype).kind in "iub" else np.dtype(dtype)
 
 
 def summed_dtype(dtype):
-    """What a sum of ``dtype`` is: NumPy's rule."""
+    """Return what a sum of ``dtype`` is: NumPy's rule."""
     dtype = np.dtype(dtype)
     return dtype if dtype.kind not in "iub" else np.zeros(1, dtype).sum().dtype
 
 
 def oracle(x, rank, mode, layout, arguments, **options):
-    """The reference for the functions that take a kernel: ``arguments`` are the library's."""
+    """Run the reference for a function that takes a kernel: ``arguments`` are the library's."""
     axes = ref.spatial_axes(x.ndim, rank, layout)
     names = {"kernel_size": "kernel"}
     window = {names.get(name, name): value for name, value in arguments.items()}

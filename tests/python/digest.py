@@ -49,7 +49,7 @@ def numbers(shape, dtype):
 
 
 def fingerprint(*arrays):
-    """A hash of shape, dtype and bits."""
+    """Hash shape, dtype and bits."""
     state = hashlib.sha256()
     for x in arrays:
         state.update(f"{x.shape} {x.dtype}".encode())
@@ -73,7 +73,7 @@ def results(name, shape, arguments, dtype, layout):
 
 
 def fingerprints(dtypes=(*FLOATS, *INTEGERS), layouts=("channels_first", "channels_last")):
-    """The fingerprint of every case, by a readable name."""
+    """Return the fingerprint of every case, by a readable name."""
     return {
         f"{case}, {np.dtype(dtype).name}, {layout}": fingerprint(*results(*CASES[case], dtype, layout))
         for case in CASES
@@ -83,4 +83,4 @@ def fingerprints(dtypes=(*FLOATS, *INTEGERS), layouts=("channels_first", "channe
 
 
 if __name__ == "__main__":
-    print(json.dumps(fingerprints()))
+    print(json.dumps({"cpu_level": ndpool.show_config()["cpu_level"], "fingerprints": fingerprints()}))

@@ -7,7 +7,7 @@ from onnx import numpy_helper
 
 
 def attributes_of(node):
-    """The attributes of ``node`` as Python values."""
+    """Return the attributes of ``node`` as Python values."""
     return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
@@ -35,7 +35,7 @@ def window_of(attributes):
 
 
 def onnx_indices(indices, shape, column_major):
-    """Indices within a plane as indices into the whole tensor, planes in either order of their axes."""
+    """Turn indices within a plane into indices into the whole tensor, planes in either order of their axes."""
     spatial = shape[2:]
     if column_major:
         places = np.unravel_index(indices, spatial)

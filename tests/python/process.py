@@ -26,14 +26,14 @@ def run(script, *, options=(), environment=None, timeout=60):
 
 
 def output_of(script, **options):
-    """What ``script`` prints; it must end with code 0 and say nothing on stderr."""
+    """Return what ``script`` prints; it must end with code 0 and say nothing on stderr."""
     done = run(script, **options)
     assert (done.returncode, done.stderr) == (0, ""), f"exit code {done.returncode}\n{done.stderr}\n{done.stdout}"
     return done.stdout
 
 
 def assert_clean_failure(done):
-    """An ordinary exception ended the process: no signal, no Rust panic."""
+    """Check that an ordinary exception ended the process: no signal, no Rust panic."""
     assert done.returncode == 1, f"exit code {done.returncode}\n{done.stderr}"
     assert done.stderr.startswith("Traceback")
     assert "panic" not in done.stderr.lower()
@@ -46,4 +46,4 @@ def resident_bytes():
 
 def threads_of_the_system():
     """Threads of this process, whoever made them."""
-    return len(os.listdir("/proc/self/task"))
+    return len(list(Path("/proc/self/task").iterdir()))

@@ -41,15 +41,16 @@ class Window:
 
 
 def same_padding(length, kernel, stride, dilation, odd_at_end):
-    """The ``(lo, hi)`` with which the output has ``ceil(length / stride)`` cells."""
+    """Return the ``(lo, hi)`` with which the output has ``ceil(length / stride)`` cells."""
     size = -(-length // stride)
     total = max((size - 1) * stride + dilation * (kernel - 1) + 1 - length, 0)
     small, large = total // 2, total - total // 2
     return (small, large) if odd_at_end else (large, small)
 
 
-def output_size(length, kernel, stride, lo, hi, dilation, ceil_mode):
-    """Number of windows: the formula of the contract, then the drop rule of ``ceil_mode``."""
+def output_size(length, kernel, stride, padding, *, dilation, ceil_mode):
+    """Count the windows: the formula of the contract, then the drop rule of ``ceil_mode``."""
+    lo, hi = padding
     room = length + lo + hi - dilation * (kernel - 1) - 1
     if not ceil_mode:
         return room // stride + 1
@@ -59,7 +60,7 @@ def output_size(length, kernel, stride, lo, hi, dilation, ceil_mode):
     return size
 
 
-def axis_windows(length, kernel, stride, padding, dilation, ceil_mode):
+def axis_windows(length, kernel, stride, padding=(0, 0), *, dilation=1, ceil_mode=False):
     """Windows of one pooled axis; ``padding`` is ``(lo, hi)``, ``"valid"``, ``"same"`` or ``"same_lower"``."""
     if length < 1:
         raise ValueError("a pooled axis of length 0")
@@ -70,7 +71,7 @@ def axis_windows(length, kernel, stride, padding, dilation, ceil_mode):
         size = -(-length // stride)
     else:
         lo, hi = padding
-        size = output_size(length, kernel, stride, lo, hi, dilation, ceil_mode)
+        size = output_size(length, kernel, stride, (lo, hi), dilation=dilation, ceil_mode=ceil_mode)
     if size < 1:
         raise ValueError("the window is larger than the padded axis")
     windows = []
@@ -88,7 +89,7 @@ def bin_windows(length, size):
 
 
 def per_axis(value, rank):
-    """An argument given as one value or as one per axis."""
+    """Return one value per axis of an argument that may be one for all."""
     return list(value) if isinstance(value, (tuple, list)) else [value] * rank
 
 
@@ -102,15 +103,15 @@ def untouched(shape):
     return [[Window((position,), 1) for position in range(length)] for length in shape]
 
 
-def windows(shape, axes, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
+def windows(shape, axes, kernel, stride=None, padding=0, *, dilation=1, ceil_mode=False):
     """Windows of every axis of ``shape`` where ``axes`` are pooled with a kernel."""
     rank = len(axes)
     kernels = per_axis(kernel, rank)
     strides = kernels if stride is None else per_axis(stride, rank)
     paddings, dilations = padding_per_axis(padding, rank), per_axis(dilation, rank)
     result = untouched(shape)
-    for axis, *window in zip(axes, kernels, strides, paddings, dilations, strict=True):
-        result[axis] = axis_windows(shape[axis], *window, ceil_mode)
+    for axis, *window, apart in zip(axes, kernels, strides, paddings, dilations, strict=True):
+        result[axis] = axis_windows(shape[axis], *window, dilation=apart, ceil_mode=ceil_mode)
     return result
 
 
@@ -133,7 +134,7 @@ def output_shape(geometry):
 
 
 def spatial_axes(ndim, spatial, layout="channels_first"):
-    """The pooled axes of the functions that are named as in PyTorch."""
+    """Return the pooled axes of the functions that are named as in PyTorch."""
     stop = ndim - 1 if layout == "channels_last" else ndim
     return tuple(range(stop - spatial, stop))
 
@@ -160,12 +161,12 @@ def refuse_empty_windows(geometry):
 
 
 def number(cell):
-    """A cell as a Python number: exact for every dtype of the contract."""
+    """Turn a cell into a Python number, exactly for every dtype of the contract."""
     return int(cell) if cell.dtype.kind in "iub" else float(cell)
 
 
 def total(numbers):
-    """The sum: exact for integers, correctly rounded for finite floats, IEEE's for the rest."""
+    """Add up: exactly for integers, correctly rounded for finite floats, IEEE's way for the rest."""
     if all(isinstance(value, int) for value in numbers):
         return sum(numbers)
     return math.fsum(numbers) if all(map(math.isfinite, numbers)) else sum(numbers)
@@ -183,7 +184,7 @@ def winner(numbers, mode):
 
 
 def divisor_of(cells, taps, include_pad, divisor):
-    """What an average divides by."""
+    """Return what an average divides by."""
     if divisor is not None:
         return divisor
     return taps if include_pad else len(cells)
@@ -247,8 +248,10 @@ def pool(x, geometry, axes, mode, *, include_pad=False, divisor=None, fill=None)
 
 
 def jacobian(x, geometry, mode, *, include_pad=False, divisor=None):
-    """Yield ``(output index, cell, weight)`` for every non-zero of the linearised map: max and min route to the winner,
-    an average spreads over its divisor."""
+    """Yield ``(output index, cell, weight)`` for every non-zero of the linearised map.
+
+    Max and min route to the winner, an average spreads over its divisor.
+    """
     for out, cells, taps in visits(geometry):
         if mode in ("max", "min"):
             if cells:
@@ -260,7 +263,7 @@ def jacobian(x, geometry, mode, *, include_pad=False, divisor=None):
 
 
 def pullback(x, dy, geometry, mode, **options):
-    """The gradient at ``x`` of ``<dy, pool(x)>``, in float64."""
+    """Return the gradient at ``x`` of ``<dy, pool(x)>``, in float64."""
     dx = np.zeros(x.shape, np.float64)
     for out, cell, weight in jacobian(x, geometry, mode, **options):
         dx[cell] += weight * float(dy[out])
@@ -268,7 +271,7 @@ def pullback(x, dy, geometry, mode, **options):
 
 
 def jvp(x, dx, geometry, mode, **options):
-    """The derivative of ``pool`` at ``x`` along ``dx``, in float64."""
+    """Return the derivative of ``pool`` at ``x`` along ``dx``, in float64."""
     dy = np.zeros(output_shape(geometry), np.float64)
     for out, cell, weight in jacobian(x, geometry, mode, **options):
         dy[out] += weight * float(dx[cell])

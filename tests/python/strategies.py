@@ -17,7 +17,7 @@ LAYOUTS = ["channels_first", "channels_last"]
 
 
 def dtype_name(dtype):
-    """A readable test id."""
+    """Name a dtype in a test id."""
     return np.dtype(dtype).name
 
 
@@ -27,7 +27,7 @@ def dtype_name(dtype):
 
 
 def special_values(dtype):
-    """The values that break kernels: NaN, infinities, signed zeros, denormals, the extremes of integers."""
+    """List values that break kernels: NaN, infinities, signed zeros, denormals, the extremes of integers."""
     dtype = np.dtype(dtype)
     if dtype == BOOL:
         return [False, True]
@@ -51,14 +51,14 @@ def plain_values(dtype):
 
 
 def palette(dtype, *, special):
-    """A few values of ``dtype``, with or without the special ones."""
+    """Draw a few values of ``dtype``, with or without the special ones."""
     values = st.sampled_from(special_values(dtype)) | plain_values(dtype) if special else plain_values(dtype)
     return st.lists(values, min_size=1, max_size=8)
 
 
 @st.composite
 def arrays(draw, shape, dtype, *, special=False):
-    """An array of ``shape`` whose cells are scattered from a small palette."""
+    """Draw an array of ``shape`` whose cells are scattered from a small palette."""
     values = draw(palette(dtype, special=special))
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     return np.array(values, dtype)[generator.integers(len(values), size=shape)]
@@ -66,7 +66,7 @@ def arrays(draw, shape, dtype, *, special=False):
 
 @st.composite
 def distinct_arrays(draw, shape):
-    """A float64 array without ties or near-ties, where max and min are differentiable, for finite differences."""
+    """Draw a float64 array without ties or near-ties, where max and min are differentiable."""
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     return generator.permutation(np.arange(np.prod(shape, dtype=int))).reshape(shape) / 8.0 - 3.0
 
@@ -102,12 +102,12 @@ def transposed(x):
 
 
 def byte_swapped(x):
-    """The other byte order (dtypes that have one)."""
+    """Use the other byte order (for dtypes that have one)."""
     return x if x.dtype == BFLOAT16 else x.astype(x.dtype.newbyteorder())
 
 
 def misaligned(x):
-    """The same cells at an odd address."""
+    """Put the same cells at an odd address."""
     raw = np.zeros(x.nbytes + 1, np.uint8)
     view = raw[1:].view(x.dtype).reshape(x.shape)
     view[...] = x
@@ -115,7 +115,7 @@ def misaligned(x):
 
 
 def structured_field(x):
-    """A field of a packed record, half as large again: float64 with a stride of 12 bytes."""
+    """Make ``x`` a field of a packed record half as large again: float64 with a stride of 12 bytes."""
     rest = max(x.dtype.itemsize // 2, 1)
     record = np.zeros(x.shape, [("value", x.dtype), ("rest", np.uint8, (rest,))])
     record["value"] = x
@@ -136,7 +136,7 @@ MEMORY = {
 
 
 def memory_layouts():
-    """A function that lays the cells of an array out in memory in some way; shape and values stay."""
+    """Draw a function that lays the cells of an array out in memory in some way; shape and values stay."""
     return st.sampled_from(sorted(MEMORY)).map(MEMORY.get)
 
 
@@ -151,7 +151,7 @@ def broadcast_along(x, axis):
 
 
 def one_or_per_axis(rank, entries):
-    """An argument as one value for all axes or as a sequence with one per axis."""
+    """Draw an argument as one value for all axes or as a sequence with one per axis."""
     each = st.lists(entries, min_size=rank, max_size=rank)
     return entries | each.map(tuple) | each
 
@@ -191,7 +191,7 @@ def window_arguments(draw, rank, extent, *, dilated=True):
 
 @st.composite
 def batched_shapes(draw, rank, layout="channels_first"):
-    """A shape ``(N, C, *spatial)`` or ``(C, *spatial)`` (or channels last); batch and channels may be 0."""
+    """Draw ``(N, C, *spatial)`` or ``(C, *spatial)`` (or channels last); batch and channels may be 0."""
     batch = draw(st.sampled_from([(), (0,), (1,), (2,), (3,)]))
     channels = (draw(st.sampled_from([0, 1, 1, 2, 3])),)
     spatial = draw(extents(rank))
@@ -200,7 +200,7 @@ def batched_shapes(draw, rank, layout="channels_first"):
 
 @st.composite
 def shapes_and_axes(draw):
-    """A shape of rank 1 to 4 and some of its axes, ascending, written from either end."""
+    """Draw a shape of rank 1 to 4 and some of its axes, ascending, written from either end."""
     rank = draw(st.integers(1, 4))
     shape = tuple(draw(st.lists(st.integers(1, 7 if rank < 3 else 4), min_size=rank, max_size=rank)))
     chosen = draw(st.lists(st.integers(0, rank - 1), min_size=1, max_size=rank, unique=True).map(sorted))

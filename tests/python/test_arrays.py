@@ -38,7 +38,13 @@ def test_lists_and_tuples_are_arrays():
 
 @pytest.mark.parametrize("x", [3.0, np.float32(3), np.array(3.0), 7, True])
 def test_scalars_have_no_axis_to_pool(x):
-    for call in (lambda: ndpool.pool(x, 1), lambda: ndpool.pool(x, (1,)), lambda: ndpool.max_pool2d(x, 1)):
+    for call in (
+        lambda: ndpool.pool(x, 1),
+        lambda: ndpool.pool(x, (1,)),
+        lambda: ndpool.pool(x, 1, axis=0),
+        lambda: ndpool.max_pool2d(x, 1),
+        lambda: ndpool.global_avg_pool(x),
+    ):
         with pytest.raises(ValueError):
             call()
 
@@ -117,7 +123,7 @@ class Raising:
 
 
 def raising(*methods):
-    """An object whose ``methods`` raise ``Raising.Error``."""
+    """Make an object whose ``methods`` raise ``Raising.Error``."""
     return type("Raises", (Raising,), dict.fromkeys(methods, Raising.raise_it))()
 
 
@@ -194,8 +200,52 @@ def test_every_function_writes_into_out():
         np.testing.assert_array_equal(out, want)
 
 
+def test_out_may_be_a_pair_where_indices_are_wanted():
+    want = ndpool.max_pool2d(X, 2, return_indices=True)
+    out = np.zeros_like(want[0]), np.zeros_like(want[1])
+    got = ndpool.max_pool2d(X, 2, return_indices=True, out=out)
+    for one, other, expected in zip(got, out, want, strict=True):
+        assert one is other
+        np.testing.assert_array_equal(one, expected)
+
+
+@pytest.mark.parametrize("index_dtype", ["int32", "uint64", "float64"])
+def test_a_pair_of_which_one_does_not_fit_is_refused_and_not_written(index_dtype):
+    values, indices = np.full(WANT.shape, -99, np.float32), np.full(WANT.shape, 99, index_dtype)
+    with pytest.raises(ValueError):
+        ndpool.max_pool2d(X, 2, return_indices=True, out=(values, indices))
+    assert (values == -99).all()
+    assert (indices == 99).all()
+
+
+def test_a_pair_that_overlaps_is_refused_and_not_written():
+    base = np.zeros(WANT.size, np.int64)
+    values = base.view(np.float32)[: WANT.size].reshape(WANT.shape)
+    with pytest.raises(ValueError):
+        ndpool.max_pool2d(X, 2, return_indices=True, out=(values, base.reshape(WANT.shape)))
+    assert (base == 0).all()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_an_out_for_another_number_of_results_is_refused(count):
+    out = tuple(np.full(WANT.shape, -99, np.float32) for _ in range(count))
+    with pytest.raises(ValueError):
+        ndpool.max_pool2d(X, 2, return_indices=True, out=out)
+    with pytest.raises(ValueError):
+        ndpool.max_pool2d(X, 2, out=out)
+    assert all((array == -99).all() for array in out)
+
+
+def test_a_single_out_takes_the_values_where_indices_are_wanted():
+    out = np.zeros_like(WANT)
+    values, indices = ndpool.max_pool2d(X, 2, return_indices=True, out=out)
+    assert values is out
+    np.testing.assert_array_equal(out, WANT)
+    np.testing.assert_array_equal(indices, ndpool.max_pool2d(X, 2, return_indices=True)[1])
+
+
 def read_only():
-    """An array that may not be written."""
+    """Make an array that may not be written."""
     out = np.full((2, 3, 4, 4), -99, np.float32)
     out.flags.writeable = False
     return out
@@ -237,7 +287,7 @@ def test_an_out_of_odd_memory_is_written_rightly_or_refused(memory):
         np.testing.assert_array_equal(out, WANT)
 
 
-@pytest.mark.parametrize("out", [[[0.0] * 4] * 4, "out", 3, object(), (None,), np.float32(0)])
+@pytest.mark.parametrize("out", [[[0.0] * 4] * 4, "out", 3, object(), np.float32(0)])
 def test_an_out_that_is_no_array_is_a_type_error(out):
     with pytest.raises(TypeError):
         ndpool.max_pool2d(X, 2, out=out)

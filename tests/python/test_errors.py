@@ -13,7 +13,7 @@ X = np.arange(2 * 3 * 8 * 8, dtype=np.float32).reshape(2, 3, 8, 8)
 
 FLOATS = [2.0, 2.5, float("nan"), float("inf"), np.float32(2), np.array(2.0), fractions.Fraction(2), decimal.Decimal(2)]
 TEXTS = ["2", "two"]
-WRONG_TYPES = [*FLOATS, b"2", object(), {}, 2j, [2.0, 2], (2, "2"), (None, 2), {1, 2}]
+WRONG_TYPES = [*FLOATS, b"2", object(), 2j, [2.0, 2], (2, "2"), (None, 2), {1, 2}]
 OVERFLOWING = [2**63, 2**64, 2**64 + 2, 10**30, -(2**63) - 1]
 OTHER_RANK = [(), [], (2, 2, 2), [2] * 9]
 
@@ -26,12 +26,12 @@ class Index:
 
 
 def label(value):
-    """A test id that is the same in every run."""
+    """Name a value in a test id, the same way in every run."""
     return type(value).__name__ if type(value).__repr__ is object.__repr__ else repr(value)
 
 
 def message_of(kind, call):
-    """The message of the exception of ``kind`` that ``call`` raises; exactly that kind, no subclass."""
+    """Return the message of the exception that ``call`` raises; of exactly that kind, no subclass."""
     with pytest.raises(kind) as caught:
         call()
     assert caught.type is kind
@@ -39,7 +39,7 @@ def message_of(kind, call):
 
 
 def pool2d(**arguments):
-    """A call that is right but for ``arguments``; of all functions the average has the most of them."""
+    """Call rightly but for ``arguments``; of all functions the average has the most of them."""
     return ndpool.avg_pool2d(X, **{"kernel_size": 2, **arguments})
 
 
@@ -111,7 +111,7 @@ def test_padding_pairs_are_pairs(value):
 @pytest.mark.parametrize("value", OTHER_RANK, ids=label)
 @pytest.mark.parametrize("argument", WINDOW_SIZES)
 def test_sequences_have_one_entry_per_axis(argument, value):
-    """onnx PR 6195, onnxruntime PR 21507: more kernel sizes than dilations."""
+    """See onnx PR 6195, onnxruntime PR 21507: more kernel sizes than dilations."""
     message = message_of(ValueError, lambda: pool2d(**{argument: value}))
     assert argument in message
 
@@ -154,8 +154,9 @@ def test_an_array_of_another_rank_is_refused(name, axes, rank):
         assert function(name, rank)(x, 1).ndim == axes
     else:
         message = message_of(ValueError, lambda: function(name, rank)(x, 1))
-        assert "x" in message
-        assert str(axes) in message
+        assert message.startswith("x: ")
+        assert f"has {axes} axes" in message
+        assert f"must have {rank + 1} axes, or {rank + 2} with a batch" in message
 
 
 @pytest.mark.parametrize("arguments", [{"kernel_size": 9}, {"kernel_size": (2, 9)}, {"kernel_size": 5, "dilation": 2}])
@@ -209,7 +210,7 @@ def test_an_axis_is_an_integer(axis):
 
 
 def test_a_window_and_its_axes_have_the_same_number():
-    for window, axis in [((2, 2), 1), ((2, 2), (0, 1, 2)), ((2,), (0, 1)), ((2,) * 5, None), ((), None), ((), ())]:
+    for window, axis in [((2, 2), 1), ((2, 2), (0, 1, 2)), ((2,), (0, 1)), ((2,) * 5, None), ((), 0), ((2,), ())]:
         message_of(ValueError, lambda window=window, axis=axis: ndpool.pool(X, window, axis=axis))
 
 

@@ -19,13 +19,13 @@ DY = np.ones((8, 16, 64, 64), np.float32)
 
 @pytest.fixture(scope="module")
 def want():
-    """What the parent computes, on a pool of threads that exists before any fork."""
+    """Return what the parent computes, on a pool of threads that exists before any fork."""
     with ndpool.threads(2):
         return ndpool.max_pool2d(X, 3, 2, 1)
 
 
 def in_child(work):
-    """True where ``work`` ran to its end in a forked child; a child that waits for ever is ended after 20 seconds."""
+    """Say whether ``work`` ran to its end in a forked child; one that waits for ever is ended after 20 seconds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: forking while other threads run
         child = os.fork()
@@ -41,7 +41,7 @@ def in_child(work):
 
 
 def pool_and_compare(want):
-    """A call on two threads gives what the parent got."""
+    """Check that a call on two threads gives what the parent got."""
     with ndpool.threads(2):
         np.testing.assert_array_equal(ndpool.max_pool2d(X, 3, 2, 1), want)
 

@@ -97,7 +97,7 @@ def pooled_any_axes(draw, dtype, *, special):
 
 
 def pool_oracle(x, axes, window, mode, arguments, **options):
-    """The reference for ``ndpool.pool``."""
+    """Run the reference for ``ndpool.pool``."""
     axes = tuple(axis % x.ndim for axis in axes)
     return ref.pool(x, ref.windows(x.shape, axes, window, **arguments), axes, mode, **options)
 

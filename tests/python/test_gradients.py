@@ -32,7 +32,7 @@ def differentiable_calls(draw, rank, mode):
 
 
 def random_like(shape, seed, dtype=np.float64):
-    """Standard normal numbers."""
+    """Draw standard normal numbers."""
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 

@@ -1,5 +1,7 @@
-"""Ctrl-C and other signals during a long call. Each script has a process of its own: a call that cannot be interrupted
-would otherwise hang the suite."""
+"""Ctrl-C and other signals during a long call.
+
+Each script has a process of its own: a call that cannot be interrupted would otherwise hang the suite.
+"""
 
 import pytest
 from process import POSIX_ONLY, output_of

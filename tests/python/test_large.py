@@ -17,7 +17,7 @@ DTYPES = pytest.mark.parametrize("dtype", some.DTYPES, ids=some.dtype_name)
 
 
 def lowest(dtype):
-    """What padding holds in a maximum."""
+    """Return what padding holds in a maximum."""
     dtype = np.dtype(dtype)
     if dtype.kind == "b":
         return False

@@ -2,8 +2,8 @@
 
 import contextlib
 import gc
-import os
 import sys
+from pathlib import Path
 
 import ndpool
 import numpy as np
@@ -131,10 +131,10 @@ def test_a_pullback_of_max_keeps_a_small_code_per_output_and_not_the_input():
 )
 def test_reference_counts_files_and_threads_are_unchanged(call):
     def counts():
-        """References to everything that a call touches; open files; threads."""
+        """Count references to everything that a call touches, open files, threads."""
         dtypes = [np.dtype(name) for name in ("float32", "float64", "int64")]
         objects = [X, OUT, SWAPPED, *dtypes, None, ndpool.max_pool2d, "channels_first"]
-        files = len(os.listdir("/proc/self/fd"))
+        files = len(list(Path("/proc/self/fd").iterdir()))
         return [*(sys.getrefcount(thing) for thing in objects), files, threads_of_the_system()]
 
     repeat(call, 10)

@@ -14,7 +14,7 @@ POOLING = {"MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"}
 
 
 def with_pooling(cases):
-    """The cases whose model pools."""
+    """Yield the cases whose model pools."""
     for case in cases:
         model = case.model or onnx.load(Path(case.model_dir) / "model.onnx")
         if any(node.op_type in POOLING for node in model.graph.node):
@@ -35,7 +35,7 @@ CASES = load_cases()
 
 
 def data_sets(case):
-    """Inputs and expected outputs, from memory or from the files beside the model."""
+    """Yield inputs and expected outputs, from memory or from the files beside the model."""
     if case.data_sets is not None:
         yield from case.data_sets
         return

@@ -45,13 +45,13 @@ def torch_windows(draw, rank, extent, *, dilated):
 
 
 def window_of(arguments):
-    """The reference's names for everything but the kernel."""
+    """Leave the kernel out: the reference has another name for it."""
     return {name: value for name, value in arguments.items() if name != "kernel_size"}
 
 
 @st.composite
 def tensors(draw, rank, dtype):
-    """A tensor ``(N, C, *spatial)`` with many ties, in either memory format."""
+    """Draw a tensor ``(N, C, *spatial)`` with many ties, in either memory format."""
     shape = (draw(st.integers(1, 2)), draw(st.integers(1, 3)), *draw(some.extents(rank)))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     x = torch.randint(-9, 9, shape, generator=generator).to(dtype) / 4
@@ -77,7 +77,7 @@ def differentiated_by_torch(pool, x):
 
 
 def assert_close(got, want):
-    """Same library, dtype, shape; values within the dtype's rounding."""
+    """Compare library, dtype, shape; values within the dtype's rounding."""
     assert isinstance(got, torch.Tensor)
     tolerance = TOLERANCE.get(want.dtype, 0)
     torch.testing.assert_close(got, want, rtol=tolerance, atol=tolerance)

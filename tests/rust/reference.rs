@@ -24,8 +24,9 @@ impl Axis {
                 })
                 .collect(),
             Self::Window { kernel, stride, dilation, before, after, ceil } => {
-                let free = n + before + after - dilation * (kernel - 1) - 1;
-                let mut outputs = if ceil { free.div_ceil(stride) } else { free / stride } + 1;
+                let free = (n + before + after) as isize - (dilation * (kernel - 1) + 1) as isize;
+                let round_up = if ceil { stride - 1 } else { 0 };
+                let mut outputs = ((free + round_up as isize).div_euclid(stride as isize) + 1) as usize;
                 if ceil && (outputs - 1) * stride >= n + before {
                     outputs -= 1;
                 }
@@ -136,8 +137,9 @@ fn axis(n: usize, adaptive: bool) -> BoxedStrategy<Axis> {
     (kernel, 1..4usize, 1..4usize, 0..4usize, 0..4usize, any::<bool>())
         .prop_map(move |(kernel, stride, dilation, before, after, ceil)| {
             let extent = dilation * (kernel - 1) + 1;
-            // Enough padding for one window to fit.
-            let missing = extent.saturating_sub(n + before + after);
+            // Enough padding for one window to fit, or to begin.
+            let slack = if ceil { stride - 1 } else { 0 };
+            let missing = extent.saturating_sub(n + before + after + slack);
             Axis::Window { kernel, stride, dilation, before: before + missing, after, ceil }
         })
         .boxed()
