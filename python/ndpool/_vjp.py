@@ -30,8 +30,8 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> tuple[Any, 
         What `f` returns.
     pullback : Pullback
         `pullback(dy)` is the cotangent of `x` from that of the values, `pullback.jvp(dx)` the tangent of the values
-        from that of `x`. It may be called again, and keeps what it needs and no more: for max and min one or two bytes for
-        each value (more for windows that span more than 65,536 cells), for means nothing.
+        from that of `x`. It may be called again, and keeps what it needs and no more: for max and min one or two bytes
+        for each value (more for windows that span more than 65,536 cells), for means nothing.
 
     Raises
     ------

@@ -69,7 +69,8 @@ def pool(
     TypeError
         If an argument has a wrong type, or is an option that the mode does not have.
     ValueError
-        If an argument has a wrong value, a pooled axis is empty, or a window holds no data and there is no `fill_value`.
+        If an argument has a wrong value, a pooled axis is empty, or a window holds no data and there is no
+        `fill_value`.
 
     Examples
     --------
