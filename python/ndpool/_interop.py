@@ -73,7 +73,7 @@ def scalar(argument: str, value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, A
         raise TypeError(f"{argument}: {value!r} must be a number")
     with np.errstate(all="ignore"):
         held = np.zeros((), dtype)
-        if given.dtype.kind != "f" and dtype.kind in "iu" and int(given) not in range(*_bounds(dtype)):
+        if given.dtype.kind != "f" and dtype.kind in "iub" and int(given) not in range(*_bounds(dtype)):
             raise ValueError(f"{argument}: {value!r} does not fit {dtype}")
         if (
             given.dtype.kind == "f"

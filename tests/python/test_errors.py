@@ -214,6 +214,24 @@ def test_a_window_and_its_axes_have_the_same_number():
         message_of(ValueError, lambda window=window, axis=axis: ndpool.pool(X, window, axis=axis))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value", "kind"),
+    [
+        ("uint8", 300, ValueError),
+        ("uint8", -1, ValueError),
+        ("int64", float("nan"), ValueError),
+        ("int64", 0.5, ValueError),
+        ("bool", 2, ValueError),
+        ("float64", "x", TypeError),
+        ("float64", [0.0], TypeError),
+        ("float64", 1j, TypeError),
+    ],
+)
+def test_a_fill_value_is_a_number_that_the_result_can_hold(dtype, value, kind):
+    x = np.zeros(4, dtype)
+    assert "fill_value" in message_of(kind, lambda: ndpool.pool(x, 2, padding=3, fill_value=value))
+
+
 @pytest.mark.parametrize("mode", ["sum", "avg", "count"])
 def test_only_extremes_have_indices(mode):
     assert "return_indices" in message_of(TypeError, lambda: ndpool.pool(X, 2, mode, return_indices=True))
@@ -256,6 +274,7 @@ def test_an_odd_shape_is_refused(shape, kind):
     message_of(kind, lambda: ndpool.output_shape(shape, (2, 2)))
 
 
+@pytest.mark.thread_unsafe
 @pytest.mark.parametrize("value", [0, -1, -(2**63), -(10**30)])
 def test_a_number_of_threads_is_positive(value):
     before = ndpool.get_num_threads()
@@ -270,6 +289,7 @@ def test_a_number_of_threads_is_an_integer(value):
     message_of(TypeError, lambda: ndpool.threads(value).__enter__())
 
 
+@pytest.mark.thread_unsafe
 @pytest.mark.parametrize("value", [2**16, 2**31, 2**63 - 1, 2**64, 10**30])
 def test_a_huge_number_of_threads_is_refused_or_clamped(value):
     before = ndpool.get_num_threads()

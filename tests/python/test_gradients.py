@@ -175,6 +175,40 @@ def test_gradients_of_windows_with_more_cells_than_a_byte_or_two_can_name(kernel
     np.testing.assert_allclose(pullback(dy), want, rtol=1e-12, atol=1e-13)
 
 
+def test_a_mean_in_another_dtype_pulls_back_to_the_dtype_of_the_input():
+    x = random_like((1, 2, 4, 4), 0, np.float32)
+    y, pullback = ndpool.vjp(ndpool.avg_pool2d, x, 2, dtype=np.float64)
+    assert (y.dtype, pullback(y).dtype, pullback.jvp(x).dtype) == (np.float64, np.float32, np.float64)
+
+
+def test_cotangents_and_tangents_are_array_likes():
+    x = np.array([[[1.0, 3.0, 2.0, 5.0]]], np.float32)
+    _, pullback = ndpool.vjp(ndpool.max_pool1d, x, 2)
+    want = np.array([[[0, 10, 0, 20]]], np.float32)
+    for dy in ([[[10, 20]]], np.array([[[10.0, 20.0]]]), np.array([[[10, 20]]], np.uint8)):
+        np.testing.assert_array_equal(pullback(dy), want, strict=True)
+    np.testing.assert_array_equal(pullback.jvp([[[1, 2, 3, 4]]]), np.array([[[2, 4]]], np.float32), strict=True)
+
+
+def test_vjp_writes_its_result_into_out():
+    x, out = random_like((1, 2, 4, 4), 0), np.zeros((1, 2, 2, 2))
+    y, pullback = ndpool.vjp(ndpool.max_pool2d, x, 2, out=out)
+    assert y is out
+    np.testing.assert_array_equal(pullback.jvp(x), out)
+
+
+@pytest.mark.parametrize("dtype", [*some.INTEGERS, some.BOOL], ids=some.dtype_name)
+def test_only_floats_have_a_gradient(dtype):
+    for f in (ndpool.max_pool2d, ndpool.avg_pool2d):
+        with pytest.raises(TypeError):
+            ndpool.vjp(f, np.ones((1, 1, 4, 4), dtype), 2)
+
+
+def test_a_count_has_no_gradient():
+    with pytest.raises(TypeError):
+        ndpool.vjp(ndpool.pool, np.ones((4, 4)), 2, "count")
+
+
 def test_a_pullback_may_be_called_again_and_does_not_look_at_the_input_again():
     x = random_like((2, 3, 8, 8), 0)
     y, pullback = ndpool.vjp(ndpool.max_pool2d, x, 3, 2, 1)

@@ -113,6 +113,19 @@ def test_the_first_nan_is_the_place(mode, dtype):
     np.testing.assert_array_equal(np.isnan(values), [[[True, True, False]]])
 
 
+def test_places_are_flat_in_the_order_of_the_array_however_the_axes_are_named():
+    x = np.random.default_rng(0).integers(0, 5, (4, 3, 6))
+    ascending = ndpool.pool(x, (2, 3), axis=(0, 2), return_indices=True)
+    descending = ndpool.pool(x, (3, 2), axis=(-1, 0), return_indices=True)
+    np.testing.assert_array_equal(ascending, descending)
+
+
+def test_a_window_without_a_cell_has_no_place():
+    values, indices = ndpool.pool(np.arange(4.0), 2, padding=3, fill_value=-7, return_indices=True)
+    np.testing.assert_array_equal(values, [-7, 0, 2, 3, -7])
+    np.testing.assert_array_equal(indices, [-1, 0, 2, 3, -1])
+
+
 @pytest.mark.parametrize("kernel", [16, 17, 255, 256, 257, 300])
 @MODES
 def test_windows_with_more_cells_than_a_byte_or_two_can_name(mode, kernel):

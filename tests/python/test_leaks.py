@@ -108,10 +108,10 @@ def test_large_results_and_pullbacks_are_freed():
         pullback(y)
         ndpool.avg_pool2d(x, 31, 1, 15)
 
-    repeat(call, 10)
+    repeat(call, 20)
     before = resident_bytes()
-    repeat(call, 40)
-    assert resident_bytes() - before < 4 * x.nbytes
+    repeat(call, 200)
+    assert resident_bytes() - before < 16 * x.nbytes  # the smallest of the results would add up to three times as much
 
 
 def test_a_pullback_of_max_keeps_a_small_code_per_output_and_not_the_input():

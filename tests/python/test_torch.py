@@ -197,6 +197,14 @@ def test_a_tensor_that_requires_grad_is_refused_with_torchs_own_words():
     assert isinstance(caught.value, (BufferError, RuntimeError, TypeError, ValueError))
 
 
+def test_a_tensor_may_be_the_target():
+    x, out = torch.randn(1, 2, 6, 6), torch.zeros(1, 2, 3, 3)
+    assert ndpool.max_pool2d(x, 2, out=out) is out
+    assert torch.equal(out, functional.max_pool2d(x, 2))
+    with pytest.raises(ValueError):
+        ndpool.max_pool2d(x, 3, 1, 1, out=x)
+
+
 def test_pullbacks_take_and_give_tensors():
     x = torch.randn(1, 2, 6, 6)
     y, pullback = ndpool.vjp(ndpool.avg_pool2d, x, 3)
