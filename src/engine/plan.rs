@@ -87,6 +87,8 @@ const TAPS: usize = 32;
 const TILE: usize = 1 << 13;
 /// Cells a tile may stage where windows overlap much, so that neighbouring tiles do not repeat most of the work.
 const LARGE_TILE: usize = 1 << 18;
+/// The most cells that a tile may stage so that huge windows share their work: 128 MiB of 4-byte values.
+const HUGE_TILE: usize = 1 << 25;
 /// Cells of a window above which it is reduced in pieces.
 const PIECE: usize = 1 << 16;
 
@@ -181,9 +183,13 @@ impl Plan {
             self.tile_within(LARGE_TILE);
         }
         if self.repeated() > 2.0 {
-            // Windows larger than any cache: tiles of a few windows, so that the work stays linear.
-            self.fill(1, 1);
-            self.tile_within(self.staged().saturating_mul(4));
+            // Windows larger than any cache: tiles of a few windows, so that the work stays linear, if memory allows.
+            let mut smallest = self.clone();
+            smallest.fill(1, 1);
+            let cells = smallest.staged().saturating_mul(4);
+            if cells <= HUGE_TILE {
+                self.tile_within(cells);
+            }
         }
     }
 
