@@ -113,6 +113,7 @@ impl Spans {
             Self::Regular(r) => reach((outputs - 1) * r.stride as u128 + r.extent() as u128),
             Self::Bins(b) => reach(outputs * (b.len_in as u128).div_ceil(b.len_out as u128) + 2),
             Self::Transposed(t) => reach((outputs + t.of.extent() as u128).div_ceil(t.of.stride as u128) + 1),
+            Self::Pieces(p) if outputs == 1 => reach((p.size as u128 - 1) * p.of.at(0).step as u128 + 1),
             Self::Pieces(p) => reach(outputs.div_ceil(p.per as u128) * p.of.reach(1) as u128),
             Self::Groups { size, .. } => reach(outputs * *size as u128),
         }
