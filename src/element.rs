@@ -62,6 +62,14 @@ pub trait Ordered: Copy + Default + PartialOrd + Send + Sync + 'static {
     fn is_nan(self) -> bool;
     /// Whether this equals zero, of either sign.
     fn is_zero(self) -> bool;
+    /// What is kept of values seen, to tell whether a NaN is among them: a maximum of bits, which vectorises where a
+    /// disjunction of comparisons does not.
+    type Watch: Copy + Default + Ord;
+    /// Takes note of this value.
+    #[must_use]
+    fn watch(self, seen: Self::Watch) -> Self::Watch;
+    /// Whether a NaN was seen.
+    fn saw_nan(seen: Self::Watch) -> bool;
 }
 
 macro_rules! ordered_int {
@@ -75,13 +83,18 @@ macro_rules! ordered_int {
             fn is_nan(self) -> bool { false }
             #[inline(always)]
             fn is_zero(self) -> bool { self == 0 }
+            type Watch = ();
+            #[inline(always)]
+            fn watch(self, (): ()) {}
+            #[inline(always)]
+            fn saw_nan((): ()) -> bool { false }
         }
     )*};
 }
 ordered_int!(i8, i16, i32, i64);
 
 macro_rules! ordered_float {
-    ($($t:ty),*) => {$(
+    ($($t:ty: $bits:ty),*) => {$(
         impl Ordered for $t {
             const LOWEST: Self = <$t>::NEG_INFINITY;
             const IS_FLOAT: bool = true;
@@ -92,10 +105,15 @@ macro_rules! ordered_float {
             fn is_nan(self) -> bool { self != self }
             #[inline(always)]
             fn is_zero(self) -> bool { self == 0.0 }
+            type Watch = $bits;
+            #[inline(always)]
+            fn watch(self, seen: $bits) -> $bits { seen.max(self.abs().to_bits()) }
+            #[inline(always)]
+            fn saw_nan(seen: $bits) -> bool { seen > <$t>::INFINITY.to_bits() }
         }
     )*};
 }
-ordered_float!(f32, f64);
+ordered_float!(f32: u32, f64: u64);
 
 /// A type that arrays may hold.
 ///
@@ -140,7 +158,7 @@ pub trait Element: Copy + Default + Send + Sync + std::fmt::Debug + 'static {
     fn from_i64(value: i64) -> Self;
     /// Integer value, exact; floats truncate.
     fn to_i128(self) -> i128;
-    /// Integer from a value that fits; others wrap.
+    /// The nearest value to an integer: one out of range saturates.
     fn from_i128(value: i128) -> Self;
 }
 
@@ -191,7 +209,7 @@ macro_rules! conversions {
         }
         #[inline(always)]
         fn from_i128(value: i128) -> Self {
-            value as $t
+            value.clamp(<$t>::MIN as i128, <$t>::MAX as i128) as $t
         }
     };
 }

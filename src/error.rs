@@ -1,6 +1,6 @@
 //! What can go wrong, said so that the caller can mend it: which argument, what it was, and the rule.
 
-use std::fmt::Display;
+use std::fmt::{self, Display, Formatter};
 
 /// The result of every operation of this crate.
 pub type Result<T> = std::result::Result<T, PoolError>;
@@ -48,6 +48,21 @@ impl PoolError {
     /// A [`PoolError::Type`] from its three parts.
     pub fn wrong_type(argument: &'static str, value: impl Display, rule: impl Into<String>) -> Self {
         Self::Type { argument, value: value.to_string(), rule: rule.into() }
+    }
+}
+
+/// A shape as people write it: `(2, 3)`.
+pub(crate) struct Shape<'a>(pub &'a [usize]);
+
+impl Display for Shape<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [len] => write!(f, "({len},)"),
+            lens => {
+                let lens: Vec<String> = lens.iter().map(usize::to_string).collect();
+                write!(f, "({})", lens.join(", "))
+            }
+        }
     }
 }
 

@@ -39,13 +39,15 @@ impl<'a> Parallel<'a> {
         self
     }
 
-    /// Runs `task` for every index below `tasks`, each worker with a state of its own. After an error no task is begun.
+    /// Runs `task` for every index below `tasks`, each worker with a state of its own, which it hands to `done` in the end.
+    /// After an error no task is begun.
     pub(crate) fn run<S>(
         &self,
         tasks: usize,
         traffic: usize,
         state: impl Fn() -> S + Sync,
         task: impl Fn(&mut S, usize) -> Result<()> + Sync,
+        done: impl Fn(S) + Sync,
     ) -> Result<()> {
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
@@ -62,15 +64,15 @@ impl<'a> Parallel<'a> {
             while !stop.load(Relaxed) {
                 let index = next.fetch_add(1, Relaxed);
                 if index >= tasks {
-                    return;
+                    break;
                 }
                 if let Err(error) = task(&mut state, index) {
-                    return fail(error);
-                }
-                if poll() {
-                    return fail(PoolError::Interrupted);
+                    fail(error);
+                } else if poll() {
+                    fail(PoolError::Interrupted);
                 }
             }
+            done(state);
         };
         let asked = Cell::new(None::<Instant>);
         let poll = || {
@@ -204,7 +206,8 @@ fn workers(_: usize) -> Option<&'static std::convert::Infallible> {
 /// The floating-point environment: a caller may have set rounding or flush-to-zero, and threads inherit it when they start.
 mod float_environment {
     /// Round to nearest, subnormals kept, until this is dropped.
-    pub struct Default(#[allow(dead_code)] u32);
+    /// Holds the register as it was found, where there is one to put back.
+    pub struct Default(#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] u32);
 
     #[cfg(target_arch = "x86_64")]
     mod register {

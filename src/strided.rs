@@ -7,6 +7,8 @@ use std::marker::PhantomData;
 
 use ndarray::{ArrayView, ArrayViewMut, Dimension};
 
+use crate::kernel::vector::Vectors;
+
 /// A read-only strided array of any rank, stride and direction.
 #[derive(Clone)]
 pub struct View<'a, T> {
@@ -70,10 +72,12 @@ impl<T: Copy> Raw<T> {
     #[inline(always)]
     fn check(&self, offset: isize, stride: isize, len: usize) {
         let end = offset + (len as isize - 1) * stride;
-        assert!(
-            offset.min(end) >= self.least && offset.max(end) <= self.most,
-            "a row leaves its array: this is a bug in ndpool"
-        );
+        self.check_between(offset.min(end), offset.max(end));
+    }
+
+    #[inline(always)]
+    fn check_between(&self, first: isize, last: isize) {
+        assert!(first >= self.least && last <= self.most, "a row leaves its array: this is a bug in ndpool");
     }
 
     /// The `len` elements from `offset` on, one after the other.
@@ -85,6 +89,48 @@ impl<T: Copy> Raw<T> {
         self.check(offset, 1, len);
         // SAFETY: the range was just checked to lie within the array, which the view borrows for as long as kernels run.
         unsafe { std::slice::from_raw_parts(self.pointer.offset(offset), len) }
+    }
+
+    /// Asks for the cache line of an element, and of `lines - 1` lines behind it, that is wanted soon. Any offset will do.
+    #[inline(always)]
+    pub fn prefetch(self, offset: isize, lines: usize) {
+        #[cfg(target_arch = "x86_64")]
+        for line in 0..lines {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let pointer = self.pointer.wrapping_offset(offset).cast::<i8>().wrapping_add(line * 64);
+            // SAFETY: a prefetch is a hint; it reads nothing that the program sees, and no address makes it fault.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(pointer) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (offset, lines);
+    }
+
+    /// The `N` elements from `offset` on.
+    #[inline(always)]
+    pub fn block<const N: usize>(self, offset: isize) -> [T; N] {
+        self.check_between(offset, offset + N as isize - 1);
+        // SAFETY: these elements were just checked to lie within the array.
+        unsafe { self.pointer.offset(offset).cast::<[T; N]>().read() }
+    }
+
+    /// Every second element from `offset` on, `N` of them.
+    #[inline(always)]
+    pub fn evens<V: Vectors, const N: usize>(self, vectors: V, offset: isize) -> [T; N] {
+        self.check_between(offset, offset + 2 * (N as isize - 1));
+        // SAFETY: the first and the last of these elements were just checked to lie within the array; those between them
+        // are only read.
+        unsafe { vectors.evens(self.pointer.offset(offset)) }
+    }
+
+    /// `N` elements, `stride` apart.
+    #[inline(always)]
+    pub fn spread<const N: usize>(self, offset: isize, stride: isize) -> [T; N]
+    where
+        T: Default,
+    {
+        let mut elements = [T::default(); N];
+        self.gather(offset, stride, &mut elements, |x| x);
+        elements
     }
 
     /// Reads `into.len()` elements, `stride` apart.

@@ -11,6 +11,7 @@ array([[[[ 5.,  7.],
 array([0.25, 0.25, 0.25, 0.25])
 """
 
+from ndpool._ndpool import __version__
 from ndpool._control import get_num_threads, set_num_threads, show_config, threads
 from ndpool._vjp import Pullback, vjp
 from ndpool.any_axes import global_avg_pool, global_max_pool, global_pool, output_shape, pool
@@ -34,6 +35,7 @@ from ndpool.functional import (
 
 __all__ = [
     "Pullback",
+    "__version__",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",

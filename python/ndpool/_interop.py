@@ -27,7 +27,7 @@ def as_ndarray(argument: str, value: Any) -> tuple[np.ndarray[Any, Any], Callabl
         return np.asarray(value), None
     package = type(value).__module__.partition(".")[0]
     if package == "torch":
-        return _as_ndarray_of_torch(value)
+        return _as_ndarray_of_torch(argument, value)
     if package in {"jax", "jaxlib"}:
         return np.asarray(value), sys.modules["jax"].numpy.asarray
     namespace = getattr(value, "__array_namespace__", None)
@@ -36,11 +36,11 @@ def as_ndarray(argument: str, value: Any) -> tuple[np.ndarray[Any, Any], Callabl
     return np.from_dlpack(value), getattr(sys.modules.get(package), "from_dlpack", None)
 
 
-def _as_ndarray_of_torch(tensor: Any) -> tuple[np.ndarray[Any, Any], Callable[[Any], Any]]:
+def _as_ndarray_of_torch(argument: str, tensor: Any) -> tuple[np.ndarray[Any, Any], Callable[[Any], Any]]:
     torch = sys.modules["torch"]
     if tensor.requires_grad:
         # As `Tensor.numpy` does: no gradient is dropped in silence.
-        raise ValueError("x: a tensor that requires grad cannot be pooled here: detach it, or use ndpool.vjp")
+        raise ValueError(f"{argument}: a tensor that requires grad cannot be used here: detach it, or use ndpool.vjp")
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes
 

@@ -1,5 +1,6 @@
 //! The traversal: a call is solved into a [`Plan`], cut into tiles, and each tile is staged, reduced and finished.
 
+mod geometry;
 mod plan;
 mod route;
 mod tile;
@@ -7,11 +8,15 @@ mod tile;
 pub(crate) use plan::{AxisRequest, DivisorRule, Plan};
 pub(crate) use route::{Offsets, Routed, RoutedAxis, gather, scatter};
 
+use std::marker::PhantomData;
+
 use crate::error::{Result, try_vec};
 use crate::kernel::Cells;
+use crate::kernel::combine::Into;
 use crate::kernel::dispatch::Level;
 use crate::kernel::finish::{Divisors, Finish, Lower, OutRows};
 use crate::kernel::stage::{Lift, Rows, Stage};
+use crate::kernel::windows::{Place, Segment, Windows};
 use crate::parallel::Parallel;
 use crate::reduce::Monoid;
 use crate::strided::Raw;
@@ -26,14 +31,53 @@ pub(crate) trait Job: Sync {
     /// Fills `into` with staged rows; returns whether the tile needs the exact monoid.
     fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<Self::Plain>) -> bool;
 
+    /// Reduces small windows straight from the array, where the job says that it can; returns whether they need the exact
+    /// monoid.
+    fn windows(&self, _: Level, _: &Reading<'_>, _: Monoids, _: &mut Cells<Self::Plain>) -> bool {
+        unreachable!("a plan goes straight for jobs that can")
+    }
+
     /// Writes finished rows.
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Self::Plain>);
+}
+
+/// Which of its two monoids a job is to use.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Monoids {
+    Plain,
+    Exact,
+}
+
+/// Where a tile's windows lie in the array.
+pub(crate) struct Reading<'a> {
+    /// What the rows are counted from.
+    pub base: Place,
+    /// The rows that each row of results is made of, one list after the other, and where each list ends.
+    pub rows: &'a [Place],
+    pub ends: &'a [usize],
+    pub segments: &'a [Segment],
+    /// Results in a row.
+    pub row: usize,
+}
+
+impl Reading<'_> {
+    /// The kernel that reads them.
+    pub fn kernel<'a, L: Lift<Value = M::Value>, M: Monoid>(
+        &'a self,
+        source: Raw<L::Element>,
+        values: &'a mut [M::Value],
+        tags: &'a mut [M::Tag],
+    ) -> Windows<'a, L, M> {
+        let &Self { base, rows, ends, segments, row } = self;
+        Windows { source, base, rows, ends, segments, row, into: Into { values, tags }, lift: PhantomData }
+    }
 }
 
 /// A tile's rows on their way in.
 pub(crate) struct Staging<'a> {
     pub rows: Rows<'a>,
-    /// The flat index of each row's position 0, and the steps from there.
+    /// The flat index of each row's position 0, counted from a base, and the steps from there.
+    pub base: u64,
     pub indices: &'a [u64],
     pub position_step: u64,
     pub lane_step: u64,
@@ -47,7 +91,8 @@ pub(crate) struct Finishing<'a> {
     /// Rows of the first and the second result.
     pub rows: [OutRows<'a>; 2],
     pub divisors: Divisors<'a>,
-    /// The flat index of the first cell of each row's windows, less that of the positions.
+    /// The flat index of the first cell of each row's windows, less that of the positions and a base.
+    pub base: u64,
     pub firsts: &'a [u64],
     /// The rest of that index for each value of a row.
     pub position_firsts: &'a [u64],
@@ -136,7 +181,7 @@ impl<J: Job + ?Sized> Job for OfPieces<'_, J> {
 
 /// Values that stay as they are.
 #[derive(Clone, Copy)]
-struct Same<V>(std::marker::PhantomData<V>);
+struct Same<V>(PhantomData<V>);
 
 impl<V: Copy + Default + Send + Sync + 'static> Lift for Same<V> {
     type Element = V;
@@ -152,8 +197,13 @@ impl<V: Copy + Default + Send + Sync + 'static> Lift for Same<V> {
         x
     }
 
+    type Watch = ();
+
     #[inline(always)]
-    fn special(_: V) -> bool {
+    fn watch((): (), _: V) {}
+
+    #[inline(always)]
+    fn special((): ()) -> bool {
         false
     }
 }

@@ -1,5 +1,6 @@
 //! From axes and strides to a plan: which axes are pooled, by which pass, in tiles of what size.
 
+use crate::kernel::windows::Place;
 use crate::spans::{Bins, Pattern, Pieces, Regular, Spans};
 
 /// One axis of a request, in the order of the array.
@@ -29,7 +30,7 @@ pub(crate) enum DivisorRule {
 }
 
 /// An axis that is passed through.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Free {
     pub len: usize,
     pub stride_in: isize,
@@ -38,8 +39,13 @@ pub(crate) struct Free {
     pub flat: u64,
 }
 
+impl Free {
+    /// No axis at all.
+    const ONE: Self = Self { len: 1, stride_in: 1, strides_out: [1, 1], flat: 0 };
+}
+
 /// An axis that is reduced along.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pooled {
     pub spans: Spans,
     pub counts: Spans,
@@ -47,12 +53,14 @@ pub(crate) struct Pooled {
     pub strides_out: [isize; 2],
     pub flat: u64,
     pub pass: Pass,
+    /// Whether chunks inside the axis all lie alike.
+    pub alike: bool,
     /// Outputs in one tile.
     pub chunk: usize,
 }
 
 /// How an axis is reduced along. The first that fits is taken, in this order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Pass {
     /// Large windows that overlap much.
     Doubling(Regular),
@@ -65,24 +73,31 @@ pub(crate) enum Pass {
 }
 
 /// A solved call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
-    /// Axes passed through, slowest first, and how many of their cells a tile takes.
+    /// Axes passed through, slowest first: a tile takes one cell of them.
     pub batch: Vec<Free>,
-    pub batch_chunk: usize,
+    /// The last of these, and how many of its cells a tile takes.
+    pub inner: Free,
+    pub inner_chunk: usize,
     /// Axes reduced along, in the order of the array: at least one.
     pub pooled: Vec<Pooled>,
     /// The fastest axis, if it is passed through; else one lane.
     pub lanes: Free,
     pub lanes_chunk: usize,
+    /// Whether windows are small enough to be reduced straight from the array.
+    pub straight: bool,
     /// What cells are divided by on their way in, and results on their way out.
     pub divisors: [DivisorRule; 2],
 }
 
 /// Lanes from which on an axis is folded rather than slid along: a vector of 4-byte values.
 const MANY_LANES: usize = 16;
-/// The most taps and phases of a pattern.
+/// The most taps and phases of a pattern, and the most cells of a window that is reduced straight from the array.
 const TAPS: usize = 32;
+/// The most cells of such a window where neighbours share cells: reading a cell again costs less than keeping it, up to about
+/// three rows of three.
+const SHARED_TAPS: usize = 12;
 /// Cells a tile stages if it can: 128 KiB of 4-byte values, an eighth of a usual L2 cache and its double buffer.
 const TILE: usize = 1 << 13;
 /// Cells a tile may stage where windows overlap much, so that neighbouring tiles do not repeat most of the work.
@@ -105,7 +120,16 @@ impl Plan {
             match spans {
                 Some(spans) if !spans.is_identity() || counts.as_ref().is_some_and(|c| !c.is_identity()) => {
                     let counts = counts.unwrap_or_else(|| spans.clone());
-                    let axis = Pooled { spans, counts, stride_in, strides_out, flat: step, pass: Pass::Fold, chunk: 1 };
+                    let axis = Pooled {
+                        spans,
+                        counts,
+                        stride_in,
+                        strides_out,
+                        flat: step,
+                        pass: Pass::Fold,
+                        alike: false,
+                        chunk: 1,
+                    };
                     if let Some(both) = pooled.last().and_then(|inner| joined(&axis, inner)) {
                         pooled.pop();
                         pooled.push(both);
@@ -129,11 +153,15 @@ impl Plan {
                 strides_out: [1, 1],
                 flat: 0,
                 pass: Pass::Fold,
+                alike: false,
                 chunk: 1,
             });
         }
         let lanes = coalesce(&mut free, &pooled);
-        let mut plan = Self { batch: free, batch_chunk: 1, pooled, lanes, lanes_chunk: 1, divisors };
+        let inner = free.pop().unwrap_or(Free::ONE);
+        let mut plan =
+            Self { batch: free, inner, inner_chunk: 1, pooled, lanes, lanes_chunk: 1, straight: false, divisors };
+        plan.straight = plan.goes_straight();
         plan.choose_passes();
         plan.choose_tiles();
         plan
@@ -141,7 +169,14 @@ impl Plan {
 
     /// Cells in all batch axes.
     pub fn batch_len(&self) -> usize {
-        self.batch.iter().map(|axis| axis.len).product()
+        self.batch.iter().map(|axis| axis.len).product::<usize>() * self.inner.len
+    }
+
+    /// How many tiles there are.
+    pub fn tiles(&self) -> usize {
+        let free = self.inner.len.div_ceil(self.inner_chunk) * self.lanes.len.div_ceil(self.lanes_chunk);
+        let batch: usize = self.batch.iter().map(|axis| axis.len).product();
+        self.pooled.iter().map(Pooled::chunks).fold(batch * free, |tiles, chunks| tiles * chunks)
     }
 
     /// Bytes that a call moves, roughly: what decides whether to wake other threads.
@@ -155,7 +190,9 @@ impl Plan {
         let many_lanes = self.lanes.len >= MANY_LANES;
         let last = self.pooled.len() - 1;
         for (j, axis) in self.pooled.iter_mut().enumerate() {
-            axis.pass = if let Some(regular) = doubles(&axis.spans) {
+            axis.pass = if self.straight {
+                Pass::Fold
+            } else if let Some(regular) = doubles(&axis.spans) {
                 Pass::Doubling(regular)
             } else if j < last || many_lanes {
                 Pass::Fold
@@ -165,13 +202,32 @@ impl Plan {
                 Pass::Runs
             };
         }
+        for (j, axis) in self.pooled.iter_mut().enumerate() {
+            // Rows that are staged are clipped to their axis, position by position.
+            axis.alike = self.divisors[0] == DivisorRule::None && (j < last || self.straight);
+        }
+    }
+
+    /// Whether every result can stay in registers over all its cells: few cells, most of which neighbours do not share, and
+    /// no divisor before the sum.
+    fn goes_straight(&self) -> bool {
+        let last = &self.pooled[self.pooled.len() - 1];
+        let taps: usize = self.pooled.iter().map(|axis| axis.spans.max_len()).fold(1, usize::saturating_mul);
+        let cells: usize = self.pooled.iter().map(Pooled::stride).fold(1, usize::saturating_mul);
+        let (step, along_rows) = if self.lanes.len >= MANY_LANES {
+            (self.lanes.stride_in, true)
+        } else {
+            (last.stride_in.saturating_mul(last.stride() as isize), self.lanes.len == 1 && last.spans.is_periodic())
+        };
+        let shared = if matches!(step, 1 | 2) { SHARED_TAPS } else { cells };
+        self.divisors[0] == DivisorRule::None && along_rows && taps <= TAPS && taps <= shared.max(cells)
     }
 
     /// Chooses the largest chunks, fastest axes first, whose staged cells fit a tile; of several row lengths the one that
     /// stages the fewest cells a result.
     fn choose_tiles(&mut self) {
         // A small call is one tile.
-        (self.batch_chunk, self.lanes_chunk) = (self.batch_len().max(1), self.lanes.len);
+        (self.inner_chunk, self.lanes_chunk) = (self.inner.len.max(1), self.lanes.len);
         for axis in &mut self.pooled {
             axis.chunk = axis.spans.len_out();
         }
@@ -216,7 +272,7 @@ impl Plan {
     }
 
     fn fill(&mut self, cells: usize, row_limit: usize) {
-        self.batch_chunk = 1;
+        self.inner_chunk = 1;
         self.lanes_chunk = 1;
         for axis in &mut self.pooled {
             axis.chunk = axis.phases();
@@ -235,13 +291,13 @@ impl Plan {
             let axis = &mut self.pooled[j];
             axis.chunk = even_chunk(axis.spans.len_out(), fits * axis.phases(), axis.phases());
         }
-        self.batch_chunk = even_chunk(self.batch_len(), cells / self.staged().max(1), 1);
+        self.inner_chunk = even_chunk(self.inner.len, cells / self.staged().max(1), 1);
     }
 
     /// Cells that a tile stages.
     fn staged(&self) -> usize {
         let pooled = self.pooled.iter().map(|axis| axis.reach(axis.chunk));
-        pooled.fold(self.lanes_chunk * self.batch_chunk, usize::saturating_mul)
+        pooled.fold(self.lanes_chunk * self.inner_chunk, usize::saturating_mul)
     }
 
     /// How often a cell is staged, on average over tiles.
@@ -285,11 +341,13 @@ impl Plan {
             let step = place(piece.spans.len_out());
             (piece.strides_out, whole.stride_in) = ([step; 2], step);
         }
-        for (piece, whole) in pieces.batch.iter_mut().zip(&mut whole.batch).rev() {
+        let batch = pieces.batch.iter_mut().zip(&mut whole.batch);
+        for (piece, whole) in batch.chain([(&mut pieces.inner, &mut whole.inner)]).rev() {
             let step = place(piece.len);
             (piece.strides_out, whole.stride_in) = ([step; 2], step);
         }
         for plan in [&mut pieces, &mut whole] {
+            plan.straight = false;
             plan.choose_passes();
             plan.choose_tiles();
         }
@@ -306,6 +364,42 @@ impl Pooled {
     /// Outputs come in groups of as many, interleaved when they are finished.
     pub fn phases(&self) -> usize {
         if let Pass::Slide(pattern) = &self.pass { pattern.outputs } else { 1 }
+    }
+
+    /// How many chunks there are.
+    pub fn chunks(&self) -> usize {
+        self.spans.len_out().div_ceil(self.chunk)
+    }
+
+    /// The position that a chunk's spans are counted from, if they are those of every other chunk that has such a position.
+    pub fn origin(&self, chunk: usize) -> Option<usize> {
+        let (start, end) = (chunk * self.chunk, (chunk + 1) * self.chunk);
+        if !self.alike || end > self.spans.len_out() {
+            return None;
+        }
+        match &self.spans {
+            Spans::Regular(r) => {
+                let first = (start * r.stride).checked_sub(r.before)?;
+                let last = (end - 1) * r.stride - r.before;
+                (last + r.extent() <= r.len_in).then_some(first)
+            }
+            Spans::Groups { size, .. } => Some(start * size),
+            Spans::Bins(b) if b.len_in % b.len_out == 0 => Some(start * (b.len_in / b.len_out)),
+            _ => None,
+        }
+    }
+
+    /// Where a position of this axis lies.
+    pub fn place(&self, position: usize) -> Place {
+        Place { offset: position as isize * self.stride_in, index: (position as u64).wrapping_mul(self.flat) }
+    }
+
+    /// Cells from one output to the next, where that is regular.
+    fn stride(&self) -> usize {
+        match &self.spans {
+            Spans::Regular(regular) => regular.stride,
+            spans => (spans.len_in() / spans.len_out()).max(1),
+        }
     }
 
     /// Cells that are staged for `chunk` outputs.
@@ -357,11 +451,10 @@ fn coalesce(free: &mut Vec<Free>, pooled: &[Pooled]) -> Free {
         }
         joins
     });
-    let one = Free { len: 1, stride_in: 1, strides_out: [1, 1], flat: 0 };
     let fastest = pooled.iter().map(|axis| axis.stride_in.unsigned_abs()).min().unwrap_or(usize::MAX);
     match free.last() {
-        Some(axis) if axis.stride_in != 0 && axis.stride_in.unsigned_abs() < fastest => free.pop().unwrap_or(one),
-        _ => one,
+        Some(axis) if axis.stride_in != 0 && axis.stride_in.unsigned_abs() < fastest => free.pop().unwrap_or(Free::ONE),
+        _ => Free::ONE,
     }
 }
 

@@ -75,8 +75,13 @@ impl<P: Position> Lift for Widen<P> {
         x.get()
     }
 
+    type Watch = ();
+
     #[inline(always)]
-    fn special(_: u64) -> bool {
+    fn watch((): (), _: u64) {}
+
+    #[inline(always)]
+    fn special((): ()) -> bool {
         false
     }
 }
@@ -208,14 +213,15 @@ pub(crate) fn scatter<T: Element>(
     let level = Level::current();
     let last = &routed.pooled[routed.pooled.len() - 1];
     let transposed = routed.pooled[0].spans.as_ref().map_or(Spans::identity(1), Spans::transposed);
-    let buffers = || (Vec::<f64>::new(), Vec::<u64>::new(), Vec::<f64>::new());
-    parallel.run(routed.counts().iter().product(), routed.traffic(), buffers, |(values, places, sums), index| {
+    let buffers = || (Vec::new(), Vec::new(), Vec::new());
+    let task = |(values, places, sums): &mut (Vec<f64>, Vec<u64>, Vec<f64>), index: usize| {
         let band = routed.band(index, &transposed);
         let lanes = band.lanes.len();
         let side_out = |axis: &RoutedAxis| (axis.outputs(), axis.stride_out);
         let windows = routed.positions(&band.windows, last.outputs());
         let out_rows = routed.rows(&band, &band.windows, side_out);
         let rows = Rows {
+            base: 0,
             offsets: &out_rows,
             first: windows.start as isize,
             positions: windows.len(),
@@ -233,6 +239,7 @@ pub(crate) fn scatter<T: Element>(
         level.run(Stage::<ToAddend<T, f64>> { source: cotangents, rows, into: values });
         let place_rows = routed.rows(&band, &band.windows, |axis| (axis.outputs(), axis.stride_offsets));
         let rows = Rows {
+            base: 0,
             offsets: &place_rows,
             position_stride: last.stride_offsets,
             lane_stride: routed.lanes.stride_offsets,
@@ -253,6 +260,7 @@ pub(crate) fn scatter<T: Element>(
             *row += positions.start as isize * last.stride_in;
         }
         let rows = OutRows {
+            base: 0,
             offsets: &in_rows,
             positions: positions.len(),
             position_stride: last.stride_in,
@@ -262,7 +270,8 @@ pub(crate) fn scatter<T: Element>(
         };
         level.run(Finish::<ToSum<f64, T>> { from: sums, rows, divisors: Divisors::default(), target: into });
         Ok(())
-    })
+    };
+    parallel.run(routed.counts().iter().product(), routed.traffic(), buffers, task, drop)
 }
 
 /// Reads, for each window, the cell that its value came from. `tangents` holds planes of cells in flat order, one after the
@@ -280,14 +289,15 @@ pub(crate) fn gather<T: Element>(
     let firsts: Vec<u64> = routed.firsts(&all).into_iter().map(|first| first as u64).collect();
     let windows = routed.positions(&all, last.outputs());
     let planes = routed.batch_len() * routed.lanes.len;
-    let buffers = || (Vec::<u64>::new(), Vec::<T>::new());
-    parallel.run(planes, routed.traffic(), buffers, |(places, values), plane| {
+    let buffers = || (Vec::new(), Vec::new());
+    let task = |(places, values): &mut (Vec<u64>, Vec<T>), plane: usize| {
         let (batch, lane) = (plane / routed.lanes.len, plane % routed.lanes.len);
         let band = Band { batch: batch..batch + 1, lanes: lane..lane + 1, cells: 0..0, windows: all.clone() };
         reserve(places, firsts.len())?;
         reserve(values, firsts.len())?;
         let place_rows = routed.rows(&band, &all, |axis| (axis.outputs(), axis.stride_offsets));
         let rows = Rows {
+            base: 0,
             offsets: &place_rows,
             first: windows.start as isize,
             positions: windows.len(),
@@ -304,6 +314,7 @@ pub(crate) fn gather<T: Element>(
         level.run(Gather { source: tangents, base, cells, firsts: &firsts, offsets, into: values });
         let out_rows = routed.rows(&band, &all, |axis| (axis.outputs(), axis.stride_out));
         let rows = OutRows {
+            base: 0,
             offsets: &out_rows,
             positions: windows.len(),
             position_stride: last.stride_out,
@@ -313,7 +324,8 @@ pub(crate) fn gather<T: Element>(
         };
         level.run(Finish::<super::Same<T>> { from: values, rows, divisors: Divisors::default(), target: into });
         Ok(())
-    })
+    };
+    parallel.run(planes, routed.traffic(), buffers, task, drop)
 }
 
 impl Routed {

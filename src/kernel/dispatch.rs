@@ -6,6 +6,10 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
+#[cfg(target_arch = "x86_64")]
+use super::vector::{Avx2, Avx512};
+use super::vector::{Baseline, Vectors};
+
 /// A set of CPU instructions that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -92,13 +96,13 @@ impl Level {
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
-            // SAFETY: `current` and `force`, the only sources of a level, give levels that this CPU was found to have.
+            // SAFETY: a level comes from `available` by way of `current` or `force`: this CPU has it.
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => unsafe { run_avx512(kernel) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { run_avx2(kernel) },
-            _ => kernel.run(),
+            _ => kernel.run(Baseline),
         }
     }
 }
@@ -106,17 +110,19 @@ impl Level {
 /// A piece of work on slices; `run` is inlined into a function compiled for one level.
 pub(crate) trait Kernel {
     type Output;
-    fn run(self) -> Self::Output;
+    fn run<V: Vectors>(self, vectors: V) -> Self::Output;
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi1,bmi2")]
 fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run()
+    // SAFETY: this function is compiled for the level, and called where the CPU has it.
+    kernel.run(unsafe { Avx512::new() })
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,bmi2")]
 fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run()
+    // SAFETY: as above.
+    kernel.run(unsafe { Avx2::new() })
 }

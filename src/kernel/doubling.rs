@@ -6,6 +6,7 @@
 
 use super::combine::{From, Into};
 use super::dispatch::Kernel;
+use super::vector::Vectors;
 use crate::reduce::Monoid;
 
 /// `[outer][cells][inner] -> [outer][outputs][inner]`, by way of the padded buffers `powers` and `windows`.
@@ -33,7 +34,7 @@ impl<M: Monoid> Kernel for Doubling<'_, M> {
     type Output = ();
 
     #[inline(always)]
-    fn run(mut self) {
+    fn run<V: Vectors>(mut self, _: V) {
         for outer in 0..self.outer {
             self.pad(outer);
             self.double();

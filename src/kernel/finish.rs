@@ -2,6 +2,7 @@
 
 use super::dispatch::Kernel;
 use super::stage::Ranking;
+use super::vector::Vectors;
 use crate::element::{Element, Ordered, Position};
 use crate::reduce::Addend;
 use crate::strided::Raw;
@@ -9,7 +10,8 @@ use crate::strided::Raw;
 /// How finished rows relate to the rows of an array.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutRows<'a> {
-    /// Offset in the array of the row's first position, lane 0.
+    /// Offset in the array of the row's first position, lane 0, counted from a base.
+    pub base: isize,
     pub offsets: &'a [isize],
     pub positions: usize,
     pub position_stride: isize,
@@ -37,6 +39,13 @@ pub(crate) struct Divisors<'a> {
     pub reciprocals: &'a [f64],
 }
 
+impl Divisors<'_> {
+    /// Whether nothing is divided.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
 /// A map from work values to array elements.
 pub(crate) trait Lower: Copy + Send + Sync + 'static {
     type Value: Copy;
@@ -56,11 +65,12 @@ impl<L: Lower> Kernel for Finish<'_, L> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, _: V) {
         let OutRows { positions, position_stride, lanes, lane_stride, phases, .. } = self.rows;
         let row_len = self.rows.row();
         let contiguous = lane_stride == 1 && position_stride == lanes as isize || lanes == 1 && position_stride == 1;
         for (row, &offset) in self.rows.offsets.iter().enumerate() {
+            let offset = self.rows.base + offset;
             let from = &self.from[row * row_len..(row + 1) * row_len];
             let divisor = self.divisors.rows.get(row).copied().unwrap_or(1.0);
             let by = RowDivisor {
@@ -225,7 +235,7 @@ impl<T: Element> Kernel for Divide<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, _: V) {
         for (row, values) in self.values.chunks_exact_mut(self.row).enumerate() {
             let divisor = self.divisors.rows.get(row).copied().unwrap_or(1.0);
             let reciprocal = 1.0 / divisor;

@@ -2,6 +2,7 @@
 
 use super::combine::{From, Into, combine};
 use super::dispatch::Kernel;
+use super::vector::Vectors;
 use crate::reduce::Monoid;
 use crate::spans::Span;
 
@@ -20,7 +21,7 @@ impl<M: Monoid> Kernel for Fold<'_, M> {
     type Output = ();
 
     #[inline(always)]
-    fn run(mut self) {
+    fn run<V: Vectors>(mut self, _: V) {
         let mut to = 0;
         for outer in 0..self.outer {
             let base = outer * self.cells;

@@ -1,5 +1,6 @@
 //! The row primitives, each a [`dispatch::Kernel`] that runs over one tile.
 //!
+//! `windows` reduces small windows straight from the array. For all others,
 //! `stage` brings strided rows of an array into a work buffer; `slide`, `runs`, `fold` and `doubling` each reduce the
 //! buffer along one axis; `finish` writes rows of the result; `route` sends gradients to the cells that won.
 
@@ -12,6 +13,8 @@ pub(crate) mod route;
 pub(crate) mod runs;
 pub(crate) mod slide;
 pub(crate) mod stage;
+pub(crate) mod vector;
+pub(crate) mod windows;
 
 use crate::reduce::Monoid;
 

@@ -4,13 +4,15 @@
 //! of its window. It fits one or two bytes for all but huge windows, and finding the cell again is one addition.
 
 use super::dispatch::Kernel;
+use super::vector::Vectors;
 use crate::element::Position;
 use crate::strided::Raw;
 
 /// Turns flat indices into offsets: subtracts the index of each window's first cell.
 pub(crate) struct Encode<'a, P> {
     pub tags: &'a mut [P],
-    /// For each row, the part of its first cells' index that all its windows share.
+    /// For each row, the part of its first cells' index that all its windows share, counted from a base.
+    pub base: u64,
     pub rows: &'a [u64],
     /// For each value of a row, the rest.
     pub positions: &'a [u64],
@@ -20,8 +22,9 @@ impl<P: Position> Kernel for Encode<'_, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, _: V) {
         for (tags, &row) in self.tags.chunks_exact_mut(self.positions.len()).zip(self.rows) {
+            let row = self.base.wrapping_add(row);
             for (tag, &position) in tags.iter_mut().zip(self.positions) {
                 *tag = P::new(tag.get().wrapping_sub(row.wrapping_add(position)));
             }
@@ -46,7 +49,7 @@ impl Kernel for Scatter<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, _: V) {
         let (windows, cells) = (self.firsts.len() * self.lanes, self.cells * self.lanes);
         self.into.fill(0.0);
         if windows == 0 {
@@ -85,7 +88,7 @@ impl<T: Copy + Default> Kernel for Gather<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, _: V) {
         for ((into, &first), &offset) in self.into.iter_mut().zip(self.firsts).zip(self.offsets) {
             let cell = first.wrapping_add(offset);
             *into = if cell < self.cells { self.source.row(self.base + cell as isize, 1)[0] } else { T::default() };

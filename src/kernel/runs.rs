@@ -2,6 +2,7 @@
 
 use super::combine::{From, Into};
 use super::dispatch::Kernel;
+use super::vector::Vectors;
 use crate::reduce::Monoid;
 use crate::spans::Span;
 
@@ -19,7 +20,7 @@ impl<M: Monoid> Kernel for Runs<'_, M> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, _: V) {
         let mut to = 0;
         for row in 0..self.rows {
             for &Span { start, len, step } in self.spans {

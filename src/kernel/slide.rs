@@ -6,6 +6,7 @@
 
 use super::combine::{From, Into, combine};
 use super::dispatch::Kernel;
+use super::vector::Vectors;
 use crate::reduce::Monoid;
 
 /// `[rows][input phases][cells] -> [rows][output phases][run]`.
@@ -25,7 +26,7 @@ impl<M: Monoid> Kernel for Slide<'_, M> {
     type Output = ();
 
     #[inline(always)]
-    fn run(mut self) {
+    fn run<V: Vectors>(mut self, _: V) {
         let mut to = 0;
         for row in 0..self.rows {
             for taps in self.taps {

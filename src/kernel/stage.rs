@@ -2,6 +2,7 @@
 
 use super::dispatch::Kernel;
 use super::doubling::next_cell;
+use super::vector::Vectors;
 use crate::element::{Element, Ordered, Position};
 use crate::reduce::Addend;
 use crate::strided::Raw;
@@ -9,7 +10,8 @@ use crate::strided::Raw;
 /// How staged rows relate to the rows of an array. Positions are those of the axis that the first pass reduces along.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows<'a> {
-    /// Offset in the array of position 0, lane 0 of each row.
+    /// Offset in the array of position 0, lane 0 of each row, counted from a base.
+    pub base: isize,
     pub offsets: &'a [isize],
     /// The first position staged; negative in the padding.
     pub first: isize,
@@ -46,13 +48,16 @@ impl Rows<'_> {
 
 /// A map from array elements to work values.
 pub(crate) trait Lift: Copy + Send + Sync + 'static {
-    type Element: Copy;
+    type Element: Copy + Default;
     type Value: Copy + Default;
     /// What padding holds.
     fn padding() -> Self::Value;
     fn lift(x: Self::Element) -> Self::Value;
-    /// Whether a tile with this value needs the exact monoid.
-    fn special(value: Self::Value) -> bool;
+    /// What is kept of the values seen, to tell whether a tile needs the exact monoid.
+    type Watch: Copy + Default + Ord;
+    fn watch(seen: Self::Watch, value: Self::Value) -> Self::Watch;
+    /// Whether the tile needs it.
+    fn special(seen: Self::Watch) -> bool;
 }
 
 /// Fills a buffer with staged rows; returns whether a special value is among them.
@@ -66,7 +71,7 @@ impl<L: Lift> Kernel for Stage<'_, L> {
     type Output = bool;
 
     #[inline(always)]
-    fn run(self) -> bool {
+    fn run<V: Vectors>(self, _: V) -> bool {
         let Rows { first, lanes, position_stride, lane_stride, phases, .. } = self.rows;
         let (begin, held) = self.rows.on_axis();
         let row_len = self.rows.row();
@@ -79,7 +84,7 @@ impl<L: Lift> Kernel for Stage<'_, L> {
             if held < cells * phases {
                 into.fill(L::padding());
             }
-            let offset = offset + (first + begin as isize) * position_stride;
+            let offset = self.rows.base + offset + (first + begin as isize) * position_stride;
             if contiguous && phases == 1 {
                 let source = self.source.row(offset, held * lanes);
                 special |= lift_row::<L>(source, &mut into[begin * lanes..(begin + held) * lanes]);
@@ -130,7 +135,7 @@ fn split_in_two<L: Lift>(source: &[L::Element], begin: usize, (even, odd): (&mut
         && let Some((first, rest)) = source.split_first()
     {
         odd[at] = L::lift(*first);
-        special = L::special(odd[at]);
+        special = any_special::<L>(&odd[at..=at]);
         (source, at) = (rest, at + 1);
     }
     let (pairs, rest) = source.as_chunks::<2>();
@@ -148,27 +153,28 @@ fn split_in_two<L: Lift>(source: &[L::Element], begin: usize, (even, odd): (&mut
 
 #[inline(always)]
 fn any_special<L: Lift>(values: &[L::Value]) -> bool {
-    values.iter().fold(false, |any, &value| any | L::special(value))
+    L::special(values.iter().fold(L::Watch::default(), |seen, &value| L::watch(seen, value)))
 }
 
 #[inline(always)]
 fn split<L: Lift>(source: &[L::Element], begin: usize, phases: usize, cells: usize, into: &mut [L::Value]) -> bool {
-    let mut special = false;
+    let mut seen = L::Watch::default();
     for phase in 0..phases {
         let skip = (phase + phases - begin % phases) % phases;
         let into = &mut into[phase * cells + (begin + skip) / phases..(phase + 1) * cells];
         for (&x, into) in source.iter().skip(skip).step_by(phases).zip(into) {
             *into = L::lift(x);
-            special |= L::special(*into);
+            seen = L::watch(seen, *into);
         }
     }
-    special
+    L::special(seen)
 }
 
 /// Fills a buffer with the positions of the staged cells: their indices within the pooled axes.
 pub(crate) struct Number<'a, P> {
     pub rows: Rows<'a>,
-    /// Index of position 0, lane 0 of each row.
+    /// Index of position 0, lane 0 of each row, counted from a base.
+    pub base: u64,
     pub indices: &'a [u64],
     pub position_step: u64,
     pub lane_step: u64,
@@ -181,7 +187,7 @@ impl<P: Position> Kernel for Number<'_, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, _: V) {
         let Rows { first, lanes, phases, .. } = self.rows;
         let (row_len, cells) = (self.rows.row(), self.rows.cells());
         for (row, &index) in self.indices.iter().enumerate() {
@@ -191,7 +197,7 @@ impl<P: Position> Kernel for Number<'_, P> {
                     let position = first + (cell * phases + phase) as isize;
                     let on_axis = if position < 0 { next_cell(position, self.dilation) } else { position as usize };
                     let to = (phase * cells + cell) * lanes;
-                    let index = index + on_axis as u64 * self.position_step;
+                    let index = self.base.wrapping_add(index).wrapping_add(on_axis as u64 * self.position_step);
                     for (lane, tag) in into[to..to + lanes].iter_mut().enumerate() {
                         *tag = P::new(index + lane as u64 * self.lane_step);
                     }
@@ -219,9 +225,16 @@ impl<T: Element, const REVERSED: bool> Lift for ToOrder<T, REVERSED> {
         if REVERSED { x.to_order().reversed() } else { x.to_order() }
     }
 
+    type Watch = <T::Order as Ordered>::Watch;
+
     #[inline(always)]
-    fn special(value: T::Order) -> bool {
-        value.is_nan()
+    fn watch(seen: Self::Watch, value: T::Order) -> Self::Watch {
+        value.watch(seen)
+    }
+
+    #[inline(always)]
+    fn special(seen: Self::Watch) -> bool {
+        T::Order::saw_nan(seen)
     }
 }
 
@@ -243,9 +256,16 @@ impl<T: Element, R: Ranking<T>, const REVERSED: bool> Lift for ToRanked<T, R, RE
         if REVERSED { R::rank(x).reversed() } else { R::rank(x) }
     }
 
+    type Watch = <R::Value as Ordered>::Watch;
+
     #[inline(always)]
-    fn special(value: R::Value) -> bool {
-        value.is_nan()
+    fn watch(seen: Self::Watch, value: R::Value) -> Self::Watch {
+        value.watch(seen)
+    }
+
+    #[inline(always)]
+    fn special(seen: Self::Watch) -> bool {
+        R::Value::saw_nan(seen)
     }
 }
 
@@ -313,8 +333,13 @@ impl<T: Element, V: Addend> Lift for ToAddend<T, V> {
         V::of(x)
     }
 
+    type Watch = ();
+
     #[inline(always)]
-    fn special(_: V) -> bool {
+    fn watch((): (), _: V) {}
+
+    #[inline(always)]
+    fn special((): ()) -> bool {
         false
     }
 }

@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use super::pool::Solved;
-use crate::element::{Element, Position};
-use crate::engine::{self, DivisorRule, Finishing, Job, Offsets, Staging};
+use crate::element::{Element, Ordered, Position};
+use crate::engine::{self, DivisorRule, Finishing, Job, Monoids, Offsets, Reading, Staging};
 use crate::error::Result;
 use crate::kernel::Cells;
 use crate::kernel::dispatch::Level;
@@ -85,6 +85,14 @@ impl<T: Element, const REVERSED: bool> Job for Values<T, REVERSED> {
         level.run(Stage::<ToOrder<T, REVERSED>> { source: self.x, rows: staging.rows, into: &mut into.values })
     }
 
+    fn windows(&self, level: Level, reading: &Reading<'_>, monoids: Monoids, into: &mut Cells<Self::Plain>) -> bool {
+        let (values, tags) = (&mut into.values[..], &mut into.tags[..]);
+        if T::Order::IS_FLOAT && monoids == Monoids::Exact {
+            return level.run(reading.kernel::<ToOrder<T, REVERSED>, Self::Exact>(self.x, values, tags));
+        }
+        level.run(reading.kernel::<ToOrder<T, REVERSED>, Self::Plain>(self.x, values, tags))
+    }
+
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Self::Plain>) {
         let (rows, divisors) = (finishing.rows[0], Divisors::default());
         level.run(Finish::<FromOrder<T, REVERSED>> { from: &from.values, rows, divisors, target: self.y });
@@ -103,9 +111,17 @@ impl<T: Element, R: Ranking<T>, const REVERSED: bool> Job for Winners<'_, T, R, 
     type Exact = ArgMaxNan<R::Value, R::Position>;
 
     fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<Self::Plain>) -> bool {
-        let &Staging { rows, indices, position_step, lane_step, dilation, .. } = staging;
-        level.run(Number { rows, indices, position_step, lane_step, dilation, into: &mut into.tags });
+        let &Staging { rows, base, indices, position_step, lane_step, dilation, .. } = staging;
+        level.run(Number { rows, base, indices, position_step, lane_step, dilation, into: &mut into.tags });
         level.run(Stage::<ToRanked<T, R, REVERSED>> { source: self.x, rows, into: &mut into.values })
+    }
+
+    fn windows(&self, level: Level, reading: &Reading<'_>, monoids: Monoids, into: &mut Cells<Self::Plain>) -> bool {
+        let (values, tags) = (&mut into.values[..], &mut into.tags[..]);
+        if T::Order::IS_FLOAT && monoids == Monoids::Exact {
+            return level.run(reading.kernel::<ToRanked<T, R, REVERSED>, Self::Exact>(self.x, values, tags));
+        }
+        level.run(reading.kernel::<ToRanked<T, R, REVERSED>, Self::Plain>(self.x, values, tags))
     }
 
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Self::Plain>) {
@@ -118,8 +134,8 @@ impl<T: Element, R: Ranking<T>, const REVERSED: bool> Job for Winners<'_, T, R, 
                 level.run(Finish::<ToIndex<R::Position>> { from: &from.tags, rows: second, divisors, target });
             }
             Second::Offsets(offsets, _) => {
-                let (rows, positions) = (finishing.firsts, finishing.position_firsts);
-                level.run(Encode { tags: &mut from.tags, rows, positions });
+                let &Finishing { base, firsts: rows, position_firsts: positions, .. } = finishing;
+                level.run(Encode { tags: &mut from.tags, base, rows, positions });
                 let from = &from.tags;
                 match *offsets {
                     Offsets::U8(target) => level.run(Finish::<Narrow<_, _>> { from, rows: second, divisors, target }),

@@ -7,7 +7,7 @@ use super::pool::{Solved, zeros};
 use super::sum::{Lowering, mean_gradient, sum};
 use crate::element::{Element, Kind};
 use crate::engine::{self, Offsets, Routed, RoutedAxis};
-use crate::error::{PoolError, Result, try_vec};
+use crate::error::{PoolError, Result, Shape, try_vec};
 use crate::parallel::Parallel;
 use crate::strided::{Raw, View, ViewMut};
 
@@ -104,7 +104,11 @@ fn expect_shape(argument: &'static str, given: &[usize], expected: &[usize]) -> 
     if given == expected {
         return Ok(());
     }
-    Err(PoolError::value(argument, format!("an array of shape {given:?}"), format!("must have the shape {expected:?}")))
+    Err(PoolError::value(
+        argument,
+        format!("an array of shape {}", Shape(given)),
+        format!("must have the shape {}", Shape(expected)),
+    ))
 }
 
 fn expect_float<T: Element>() -> Result<()> {

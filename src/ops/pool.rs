@@ -7,7 +7,7 @@ use super::gradient::{Differentiable, MeanMap, Pullback, RouteMap};
 use super::sum::{Lowering, count, sum};
 use crate::element::{Element, Kind};
 use crate::engine::{AxisRequest, DivisorRule, Plan};
-use crate::error::{PoolError, Result};
+use crate::error::{PoolError, Result, Shape};
 use crate::parallel::Parallel;
 use crate::spans::{Bins, Spans};
 use crate::strided::{View, ViewMut};
@@ -122,13 +122,13 @@ impl Pool {
         } else {
             let first = rank.checked_sub(self.extents.len()).ok_or_else(|| {
                 let rule = format!("has fewer axes than the {} that are pooled", self.extents.len());
-                PoolError::value("x", format!("an array of shape {shape:?}"), rule)
+                PoolError::value("x", format!("an array of shape {}", Shape(shape)), rule)
             })?;
             (first..rank).collect()
         };
         if axes.len() != self.extents.len() {
             let rule = format!("must name one axis for each of the {} windows", self.extents.len());
-            return Err(PoolError::value("axis", format!("{axes:?}"), rule));
+            return Err(PoolError::value("axis", Shape(&axes), rule));
         }
         let mut spans = vec![None; rank];
         for (&axis, &extent) in axes.iter().zip(&self.extents) {
@@ -406,7 +406,7 @@ impl Solved {
         let shape = self.output_shape();
         let cells = shape.iter().try_fold(1usize, |cells, &len| cells.checked_mul(len));
         if cells.is_none_or(|cells| cells > isize::MAX as usize / 8) {
-            return Err(PoolError::value("output shape", format!("{shape:?}"), "is more than an array can hold"));
+            return Err(PoolError::value("output shape", Shape(&shape), "is more than an array can hold"));
         }
         Ok(())
     }
@@ -458,7 +458,8 @@ impl Solved {
         Plan::new((0..self.shape.len()).map(axis).collect(), [DivisorRule::None, divisor])
     }
 
-    /// The plan of the gradient of a mean: cotangents, divided where they come in, summed over transposed spans.
+    /// The plan of the gradient of a mean: cotangents, summed over transposed spans, and divided: where they come in, or if
+    /// all divisors are the same, when they are summed.
     pub(crate) fn transposed_plan(&self, cotangents: &[isize], dx: &[isize], divisor: DivisorRule) -> Plan {
         let axis = |j: usize| AxisRequest {
             spans: self.spans[j].as_ref().map(Spans::transposed),
@@ -467,7 +468,24 @@ impl Solved {
             strides_out: [dx[j]; 2],
             counts: self.spans[j].clone(),
         };
-        Plan::new((0..self.shape.len()).map(axis).collect(), [divisor, DivisorRule::None])
+        let divisors = match self.uniform_divisor(divisor) {
+            Some(number) => [DivisorRule::None, DivisorRule::Fixed(number)],
+            None => [divisor, DivisorRule::None],
+        };
+        Plan::new((0..self.shape.len()).map(axis).collect(), divisors)
+    }
+
+    /// The divisor of every window, if they have the same.
+    fn uniform_divisor(&self, rule: DivisorRule) -> Option<f64> {
+        let include_pad = match rule {
+            DivisorRule::None => return None,
+            DivisorRule::Fixed(divisor) => return Some(divisor),
+            DivisorRule::Cells => false,
+            DivisorRule::Padded => true,
+        };
+        let mut pooled = self.spans.iter().flatten();
+        let count = |spans: &Spans| spans.uniform_count(include_pad).then(|| spans.count(0, include_pad) as f64);
+        pooled.try_fold(1.0, |product, spans| Some(product * count(spans)?))
     }
 
     /// Checks the shape of a result array.
@@ -475,8 +493,8 @@ impl Solved {
         if y.shape() == self.output_shape() {
             return Ok(ViewMut::from(y));
         }
-        let rule = format!("must have the shape of the result, {:?}", self.output_shape());
-        Err(PoolError::value("y", format!("an array of shape {:?}", y.shape()), rule))
+        let rule = format!("must have the shape of the result, {}", Shape(&self.output_shape()));
+        Err(PoolError::value("y", format!("an array of shape {}", Shape(y.shape())), rule))
     }
 }
 

@@ -4,14 +4,15 @@ use std::marker::PhantomData;
 
 use super::pool::Solved;
 use crate::element::{Element, Kind};
-use crate::engine::{self, DivisorRule, Finishing, Job, Staging};
+use crate::engine::{self, DivisorRule, Finishing, Job, Monoids, Reading, Staging};
 use crate::error::Result;
 use crate::kernel::Cells;
 use crate::kernel::dispatch::Level;
-use crate::kernel::finish::{Divide, Divisors, Finish, ToMean, ToSum};
+use crate::kernel::finish::{Divide, Finish, ToMean, ToSum};
 use crate::kernel::stage::{Stage, ToAddend};
 use crate::parallel::Parallel;
 use crate::reduce::{Addend, Sum};
+use crate::spans::Spans;
 use crate::strided::{Raw, View, ViewMut};
 
 /// Whether sums are divided.
@@ -77,6 +78,11 @@ impl<T: Element, V: Addend> Job for Forward<'_, T, V> {
         level.run(Stage::<ToAddend<T, V>> { source: self.x, rows: staging.rows, into: &mut into.values })
     }
 
+    fn windows(&self, level: Level, reading: &Reading<'_>, _: Monoids, into: &mut Cells<Sum<V>>) -> bool {
+        let (values, tags) = (&mut into.values[..], &mut into.tags[..]);
+        level.run(reading.kernel::<ToAddend<T, V>, Sum<V>>(self.x, values, tags))
+    }
+
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Sum<V>>) {
         self.output.finish(level, finishing, &from.values);
     }
@@ -113,15 +119,13 @@ pub(crate) fn mean_gradient<T: Element>(
     parallel: &Parallel<'_>,
 ) -> Result<()> {
     let plan = solved.transposed_plan(cotangents.strides(), dx.strides(), lowering.rule());
-    let job: &dyn Job<Plain = Sum<f64>, Exact = Sum<f64>> =
-        &Backward { cotangents: cotangents.raw(), dx: dx.raw(), mean: lowering != Lowering::Sum };
+    let job: &dyn Job<Plain = Sum<f64>, Exact = Sum<f64>> = &Backward { cotangents: cotangents.raw(), dx: dx.raw() };
     engine::run(job, &plan, parallel)
 }
 
 struct Backward<T> {
     cotangents: Raw<T>,
     dx: Raw<T>,
-    mean: bool,
 }
 
 impl<T: Element> Job for Backward<T> {
@@ -131,25 +135,43 @@ impl<T: Element> Job for Backward<T> {
     fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<Sum<f64>>) -> bool {
         let rows = staging.rows;
         level.run(Stage::<ToAddend<T, f64>> { source: self.cotangents, rows, into: &mut into.values });
-        if self.mean {
+        if !staging.divisors.is_empty() {
             let values = &mut into.values[..rows.offsets.len() * rows.row()];
             level.run(Divide { values, row: rows.row(), divisors: staging.divisors, element: PhantomData::<T> });
         }
         false
     }
 
+    fn windows(&self, level: Level, reading: &Reading<'_>, _: Monoids, into: &mut Cells<Sum<f64>>) -> bool {
+        let (values, tags) = (&mut into.values[..], &mut into.tags[..]);
+        level.run(reading.kernel::<ToAddend<T, f64>, Sum<f64>>(self.cotangents, values, tags))
+    }
+
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Sum<f64>>) {
-        let (rows, divisors) = (finishing.rows[0], Divisors::default());
-        level.run(Finish::<ToSum<f64, T>> { from: &from.values, rows, divisors, target: self.dx });
+        let &Finishing { rows: [rows, _], divisors, .. } = finishing;
+        level.run(Finish::<ToMean<f64, T>> { from: &from.values, rows, divisors, target: self.dx });
     }
 }
 
-/// Writes the number of real cells of each window to `y`.
+/// Writes the number of real cells of each window to `y`: the product of the numbers along each axis.
 pub(crate) fn count(solved: &Solved, y: &ViewMut<'_, i64>, parallel: &Parallel<'_>) -> Result<()> {
-    // The sum of ones: an array of any shape whose strides are all 0.
-    let one = [1i64];
-    let strides = vec![0; solved.shape().len()];
-    // SAFETY: with strides of 0 every index reaches the one element, which outlives the call.
-    let ones = unsafe { View::from_raw_parts(one.as_ptr(), solved.shape().to_vec(), strides) };
-    run::<i64, i64, i64>(&ones, solved, Lowering::Sum, y, parallel)
+    let along = |(axis, spans): (usize, &Option<Spans>)| -> Vec<i64> {
+        let count = |o| spans.as_ref().map_or(1, |spans| spans.at(o).len as i64);
+        (0..y.shape()[axis]).map(count).collect()
+    };
+    let mut axes: Vec<(Vec<i64>, isize)> =
+        solved.spans().iter().enumerate().map(along).zip(y.strides().iter().copied()).collect();
+    let (row, stride) = axes.pop().unwrap_or((vec![1], 1));
+    let rows = axes.iter().map(|(counts, _)| counts.len()).product();
+    let task = |(): &mut (), mut index: usize| {
+        let (mut outer, mut offset) = (1, 0);
+        for (counts, stride) in axes.iter().rev() {
+            outer *= counts[index % counts.len()];
+            offset += (index % counts.len()) as isize * stride;
+            index /= counts.len();
+        }
+        y.raw().scatter(offset, stride, row.len(), |o| outer * row[o]);
+        Ok(())
+    };
+    parallel.run(rows, rows * row.len() * size_of::<i64>(), || (), task, drop)
 }

@@ -9,6 +9,7 @@ use numpy::npyffi::{self, NpyTypes, PyArray_CheckExact, PyArrayObject, PyArrayOb
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::error::Shape;
 use crate::strided::{View, ViewMut};
 
 /// A dtype that kernels know.
@@ -279,7 +280,11 @@ impl<'py> Array<'py> {
         }
         let (given_shape, byte_strides) = shape_and_strides(&given);
         if given_shape != shape {
-            return refuse(format!("an array of shape {given_shape:?} must have the shape of the result, {shape:?}"));
+            return refuse(format!(
+                "an array of shape {} must have the shape of the result, {}",
+                Shape(&given_shape),
+                Shape(shape)
+            ));
         }
         if fields(&given).flags & WRITEABLE == 0 {
             return refuse("a read-only array cannot be written".to_owned());
@@ -291,7 +296,7 @@ impl<'py> Array<'py> {
         }
         let target = Self::of_ndarray("out", given, None)?;
         if target.overlaps_itself() {
-            return refuse(format!("an array of strides {byte_strides:?} must not overlap itself"));
+            return refuse(format!("an array of strides {byte_strides:?} bytes must not overlap itself"));
         }
         if inputs.iter().any(|input| input.overlaps(&target)) {
             return refuse("an array must not share memory with an input".to_owned());

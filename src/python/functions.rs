@@ -9,6 +9,7 @@ use super::array::{Array, DType, descr_of, with_dtype};
 use super::error::compute;
 use super::gradient::{Recorded, Tape};
 use crate::element::Element;
+use crate::error::Shape;
 use crate::ops::{self, Differentiable, Lowering, MeanMap, Pool, RouteMap, Second, Solved};
 use crate::strided::ViewMut;
 
@@ -159,8 +160,10 @@ pub(super) fn global_pool<'py>(
     let x = Array::read("x", x)?;
     let rank = x.shape.len();
     if rank < 3 {
-        let message =
-            format!("x: an array of shape {:?} must have a batch, a channel and at least one spatial axis", x.shape);
+        let message = format!(
+            "x: an array of shape {} must have a batch, a channel and at least one spatial axis",
+            Shape(&x.shape)
+        );
         return Err(PyValueError::new_err(message));
     }
     let axes = spatial(&x, rank - 2, layout)?;
@@ -257,8 +260,8 @@ fn spatial(x: &Array<'_>, rank: usize, layout: &Bound<'_, PyAny>) -> PyResult<Ve
     };
     if dims != rank + 1 && dims != rank + 2 {
         let message = format!(
-            "x: an array of shape {:?} has {dims} axes; it must have {} axes, or {} with a batch axis: channels and {rank} spatial",
-            x.shape,
+            "x: an array of shape {} has {dims} axes; it must have {} axes, or {} with a batch axis: channels and {rank} spatial",
+            Shape(&x.shape),
             rank + 1,
             rank + 2
         );

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 use super::array::{Array, DType, descr_of, with_float};
 use super::error::compute;
+use crate::error::Shape;
 use crate::ops::Differentiable;
 
 /// A destination that also records: where a function of this package would write to `out`, it leaves its derivative here.
@@ -138,7 +139,7 @@ impl Pullback {
 
     fn __repr__(&self) -> String {
         let solved = self.of.map.solved();
-        format!("<pullback from {:?} to {:?}>", solved.output_shape(), solved.shape())
+        format!("<pullback from {} to {}>", Shape(&solved.output_shape()), Shape(solved.shape()))
     }
 }
 
@@ -153,8 +154,11 @@ impl Recorded {
             return Ok(());
         }
         let what = if result { "the result" } else { "x" };
-        let message =
-            format!("{argument}: an array of shape {:?} must have the shape of {what}, {shape:?}", array.shape);
+        let message = format!(
+            "{argument}: an array of shape {} must have the shape of {what}, {}",
+            Shape(&array.shape),
+            Shape(&shape)
+        );
         Err(PyValueError::new_err(message))
     }
 }

@@ -9,13 +9,15 @@ mod sum;
 pub(crate) use max::{ArgMax, ArgMaxNan, Max, MaxNan};
 pub(crate) use sum::{Addend, Sum};
 
+use crate::element::Position;
+
 /// An associative merge with an identity, over partial results of two parts kept in arrays of their own.
 ///
 /// The second part, `Tag`, travels with the first (a position, a second moment); monoids without one say `()`, whose
 /// arrays occupy no memory.
 pub(crate) trait Monoid: Copy + Send + Sync + 'static {
     type Value: Copy + Default + Send + Sync + 'static;
-    type Tag: Copy + Default + Send + Sync + 'static;
+    type Tag: Tag;
 
     /// What merges without effect.
     fn identity() -> (Self::Value, Self::Tag);
@@ -31,6 +33,24 @@ pub(crate) trait Monoid: Copy + Send + Sync + 'static {
             result = Self::merge(result, (value, tag));
         }
         result
+    }
+}
+
+/// What travels with a value.
+pub(crate) trait Tag: Copy + Default + Send + Sync + 'static {
+    /// That of a cell with the given flat index.
+    fn of(index: u64) -> Self;
+}
+
+impl Tag for () {
+    #[inline(always)]
+    fn of(_: u64) {}
+}
+
+impl<P: Position> Tag for P {
+    #[inline(always)]
+    fn of(index: u64) -> Self {
+        P::new(index)
     }
 }
 

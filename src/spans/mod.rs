@@ -159,6 +159,16 @@ impl Spans {
         }
     }
 
+    /// Whether the spans that are not clipped are all alike, at equal distances.
+    pub fn is_periodic(&self) -> bool {
+        match self {
+            Self::Regular(_) | Self::Groups { .. } => true,
+            Self::Bins(b) => b.len_in % b.len_out == 0,
+            Self::Transposed(t) => t.of.stride == 1,
+            Self::Pieces(_) => false,
+        }
+    }
+
     /// Whether one span covers the whole axis in order.
     pub fn is_global(&self) -> bool {
         self.len_out() == 1 && self.at(0) == Span { start: 0, len: self.len_in(), step: 1 }

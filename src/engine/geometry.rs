@@ -1,0 +1,391 @@
+//! Where a tile's cells lie, counted from a base: tiles that lie alike, most of them, share it.
+
+use std::ops::Range;
+
+use super::plan::{Free, Pass, Plan, Pooled, pattern_reach};
+use super::{DivisorRule, cross};
+use crate::kernel::finish::Divisors;
+use crate::kernel::windows::{Place, Segment};
+use crate::spans::Span;
+
+/// Which tile: what it takes of each axis.
+#[derive(Default)]
+pub(super) struct At {
+    /// The cell of the outer batch axes, and the cells of the inner one.
+    pub batch: usize,
+    pub inner: Range<usize>,
+    /// The chunk of each pooled axis.
+    pub chunks: Vec<usize>,
+    pub lanes: Range<usize>,
+}
+
+impl At {
+    /// Sets this to the tile of the given number.
+    pub fn locate(&mut self, plan: &Plan, mut index: usize) {
+        let mut take = |chunks: usize| {
+            let at = index % chunks;
+            index /= chunks;
+            at
+        };
+        let range = |at: usize, chunk: usize, len: usize| at * chunk..((at + 1) * chunk).min(len);
+        self.lanes = range(take(plan.lanes.len.div_ceil(plan.lanes_chunk)), plan.lanes_chunk, plan.lanes.len);
+        self.chunks.clear();
+        self.chunks.extend(plan.pooled.iter().rev().map(|axis| take(axis.chunks())));
+        self.chunks.reverse();
+        self.inner = range(take(plan.inner.len.div_ceil(plan.inner_chunk)), plan.inner_chunk, plan.inner.len);
+        self.batch = index;
+    }
+
+    /// Sets `key` to what tells tiles apart that do not lie alike.
+    fn key(&self, plan: &Plan, key: &mut Vec<usize>) {
+        key.clear();
+        key.extend([self.inner.len(), self.lanes.len()]);
+        key.extend(
+            plan.pooled.iter().zip(&self.chunks).map(
+                |(axis, &chunk)| {
+                    if axis.origin(chunk).is_some() { usize::MAX } else { chunk }
+                },
+            ),
+        );
+    }
+
+    /// Where the tile's geometry is counted from.
+    pub fn base(&self, plan: &Plan) -> Base {
+        let mut base = Base::default();
+        let mut cell = self.batch;
+        for axis in plan.batch.iter().rev() {
+            base.walk(axis, cell % axis.len);
+            cell /= axis.len;
+        }
+        base.walk(&plan.inner, self.inner.start);
+        base.walk(&plan.lanes, self.lanes.start);
+        for (axis, &chunk) in plan.pooled.iter().zip(&self.chunks) {
+            base.input = axis.place(axis.origin(chunk).unwrap_or(0)).after(base.input);
+            for (output, stride) in base.outputs.iter_mut().zip(axis.strides_out) {
+                *output += (chunk * axis.chunk) as isize * stride;
+            }
+        }
+        base
+    }
+}
+
+/// Geometries that a worker has met.
+#[derive(Default)]
+pub(super) struct Known {
+    key: Vec<usize>,
+    geometries: Vec<(Vec<usize>, Geometry)>,
+}
+
+impl Known {
+    /// The geometry of a tile. `tagged` results need flat indices.
+    pub fn get(&mut self, plan: &Plan, at: &At, tagged: bool) -> &Geometry {
+        /// The corners, edges and insides of two axes, and some.
+        const MANY: usize = 16;
+        at.key(plan, &mut self.key);
+        let place = self.geometries.iter().position(|(key, _)| *key == self.key).unwrap_or_else(|| {
+            if self.geometries.len() == MANY {
+                self.geometries.clear();
+            }
+            self.geometries.push((self.key.clone(), Geometry::new(plan, at, tagged)));
+            self.geometries.len() - 1
+        });
+        &self.geometries[place].1
+    }
+
+    /// Forgets all geometries.
+    pub fn forget(&mut self) {
+        self.geometries.clear();
+    }
+
+    /// The memory that they take, roughly.
+    pub fn bytes(&self) -> usize {
+        let entries = |(_, g): &(_, Geometry)| {
+            let tables = [g.rows.len(), g.indices.len(), g.ends.len(), g.outputs[0].len(), g.outputs[1].len()];
+            let tags = [g.firsts.len(), g.position_firsts.len()];
+            tables.iter().chain(&tags).sum::<usize>() + 2 * g.window_rows.len() + 10 * g.segments.len()
+        };
+        self.geometries.iter().map(entries).sum::<usize>() * size_of::<usize>()
+    }
+}
+
+/// What the offsets of a geometry are counted from.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Base {
+    pub input: Place,
+    pub outputs: [isize; 2],
+}
+
+impl Base {
+    fn walk(&mut self, axis: &Free, steps: usize) {
+        let step = Place { offset: axis.stride_in, index: axis.flat };
+        self.input = step.times(steps).after(self.input);
+        for (output, stride) in self.outputs.iter_mut().zip(axis.strides_out) {
+            *output += steps as isize * stride;
+        }
+    }
+}
+
+/// The tables of a tile.
+pub(super) struct Geometry {
+    pub axes: Vec<TileAxis>,
+    /// Rows to stage, and the flat index of their position 0.
+    pub rows: Vec<isize>,
+    pub indices: Vec<u64>,
+    /// Rows and segments to reduce straight from the array.
+    pub window_rows: Vec<Place>,
+    pub ends: Vec<usize>,
+    pub segments: Vec<Segment>,
+    /// Rows of the two results.
+    pub outputs: [Vec<isize>; 2],
+    /// The flat index of each window's first cell: the part that a row shares, and the rest.
+    pub firsts: Vec<u64>,
+    pub position_firsts: Vec<u64>,
+    /// Divisors of staged cells, and of results.
+    pub divisors: [DivisorTable; 2],
+}
+
+/// The part of a pooled axis that a tile covers.
+pub(super) struct TileAxis {
+    pub outputs: Range<usize>,
+    /// Staged cells for each output, counted from `first`.
+    pub spans: Vec<Span>,
+    /// The first staged position (negative in padding that is staged) and how many are.
+    pub first: isize,
+    pub cells: usize,
+    /// The position that offsets are counted from.
+    origin: usize,
+}
+
+impl TileAxis {
+    fn new(axis: &Pooled, chunk: usize, straight: bool) -> Self {
+        let start = chunk * axis.chunk;
+        let outputs = start..(start + axis.chunk).min(axis.spans.len_out());
+        let origin = axis.origin(chunk).unwrap_or(0);
+        let tile = Self { outputs, spans: Vec::new(), first: 0, cells: 0, origin };
+        if straight {
+            return tile;
+        }
+        if let Pass::Slide(pattern) = &axis.pass {
+            let (first, cells) = pattern_reach(pattern, tile.outputs.len());
+            let first = first + (start / pattern.outputs * pattern.inputs) as isize;
+            return Self { first, cells, ..tile };
+        }
+        let mut spans: Vec<Span> = tile.outputs.clone().map(|o| axis.spans.at(o)).collect();
+        let held = || spans.iter().filter(|span| span.len > 0);
+        let first = held().map(|span| span.start).min().unwrap_or(0);
+        let end = held().map(Span::end).max().unwrap_or(first);
+        for span in &mut spans {
+            span.start = span.start.saturating_sub(first);
+        }
+        Self { spans, first: first as isize, cells: end - first, ..tile }
+    }
+
+    fn positions(&self) -> Range<isize> {
+        self.first..self.first + self.cells as isize
+    }
+
+    fn output_positions(&self) -> Range<isize> {
+        self.outputs.start as isize..self.outputs.end as isize
+    }
+}
+
+impl Geometry {
+    fn new(plan: &Plan, at: &At, tagged: bool) -> Self {
+        let axes: Vec<_> = plan
+            .pooled
+            .iter()
+            .zip(&at.chunks)
+            .map(|(axis, &chunk)| TileAxis::new(axis, chunk, plan.straight))
+            .collect();
+        let mut geometry = Self {
+            axes,
+            rows: Vec::new(),
+            indices: Vec::new(),
+            window_rows: Vec::new(),
+            ends: Vec::new(),
+            segments: Vec::new(),
+            outputs: [Vec::new(), Vec::new()],
+            firsts: Vec::new(),
+            position_firsts: Vec::new(),
+            divisors: [DivisorTable::default(), DivisorTable::default()],
+        };
+        let cut = Cut { plan, inner: at.inner.len(), lanes: at.lanes.len() };
+        let axes = &geometry.axes;
+        let (outer, last) = (&axes[..axes.len() - 1], &axes[axes.len() - 1]);
+        if plan.straight {
+            (geometry.window_rows, geometry.ends) = cut.window_rows(outer);
+            geometry.segments = cut.segments(last);
+        } else {
+            let from_origin = |axis: &TileAxis| {
+                let Range { start, end } = axis.positions();
+                start - axis.origin as isize..end - axis.origin as isize
+            };
+            let places: Vec<_> = outer.iter().map(from_origin).collect();
+            let positions: Vec<_> = outer.iter().map(TileAxis::positions).collect();
+            geometry.rows = cut.rows(&places, |axis| axis.stride_in, |axis| axis.stride_in);
+            if tagged {
+                let indices = cut.rows(&places, |axis| axis.flat as isize, |axis| axis.flat as isize);
+                geometry.indices = indices.into_iter().map(|index| index as u64).collect();
+            }
+            let phases = if let Pass::Slide(pattern) = &cut.last().pass { pattern.inputs } else { 1 };
+            geometry.divisors[0] = cut.divisors(plan.divisors[0], &positions, last.positions(), phases);
+        }
+        let outputs: Vec<_> = outer.iter().map(|axis| 0..axis.outputs.len() as isize).collect();
+        geometry.outputs = [0, 1].map(|r| cut.rows(&outputs, |axis| axis.strides_out[r], |axis| axis.strides_out[r]));
+        let positions: Vec<_> = outer.iter().map(TileAxis::output_positions).collect();
+        geometry.divisors[1] = cut.divisors(plan.divisors[1], &positions, last.output_positions(), 1);
+        if tagged {
+            (geometry.firsts, geometry.position_firsts) = cut.window_firsts(outer, last);
+        }
+        geometry
+    }
+}
+
+/// What a tile takes of the axes that are passed through.
+struct Cut<'p> {
+    plan: &'p Plan,
+    inner: usize,
+    lanes: usize,
+}
+
+impl Cut<'_> {
+    /// The pooled axis that rows run along.
+    fn last(&self) -> &Pooled {
+        &self.plan.pooled[self.plan.pooled.len() - 1]
+    }
+
+    /// For each row of the tile (batch cell, then outer positions in order), positions times strides.
+    fn rows(
+        &self,
+        outer: &[Range<isize>],
+        free: impl Fn(&Free) -> isize,
+        pooled: impl Fn(&Pooled) -> isize,
+    ) -> Vec<isize> {
+        let mut rows: Vec<isize> = (0..self.inner as isize).map(|cell| cell * free(&self.plan.inner)).collect();
+        for (range, axis) in outer.iter().zip(&self.plan.pooled) {
+            rows = cross(&rows, range, pooled(axis));
+        }
+        rows
+    }
+
+    /// The rows of the array that each row of results is made of, and where the list of each ends.
+    fn window_rows(&self, outer: &[TileAxis]) -> (Vec<Place>, Vec<usize>) {
+        let inner = Place { offset: self.plan.inner.stride_in, index: self.plan.inner.flat };
+        let mut rows: Vec<Place> = (0..self.inner).map(|cell| inner.times(cell)).collect();
+        let mut ends: Vec<usize> = (1..=rows.len()).collect();
+        for (axis, tile) in self.plan.pooled.iter().zip(outer) {
+            let (before, before_ends) = (std::mem::take(&mut rows), std::mem::take(&mut ends));
+            let spans: Vec<Span> = tile.outputs.clone().map(|o| axis.spans.at(o)).collect();
+            let mut begin = 0;
+            for end in before_ends {
+                for &Span { start, len, step } in &spans {
+                    for row in &before[begin..end] {
+                        rows.extend((0..len).map(|t| axis.place(start + t * step - tile.origin).after(*row)));
+                    }
+                    ends.push(rows.len());
+                }
+                begin = end;
+            }
+        }
+        (rows, ends)
+    }
+
+    /// The results of a row, neighbours whose cells lie at equal distances taken together.
+    fn segments(&self, tile: &TileAxis) -> Vec<Segment> {
+        let (axis, lanes) = (self.last(), &self.plan.lanes);
+        let lane_step = Place { offset: lanes.stride_in, index: lanes.flat };
+        let mut segments: Vec<Segment> = Vec::new();
+        for (to, o) in tile.outputs.clone().enumerate() {
+            let Span { start, len: taps, step } = axis.spans.at(o);
+            let first = axis.place(start.saturating_sub(tile.origin));
+            let tap_step = axis.place(step);
+            if self.lanes > 1 {
+                segments.push(Segment { to: to * self.lanes, len: self.lanes, first, step: lane_step, taps, tap_step });
+                continue;
+            }
+            if let Some(segment) = segments.last_mut()
+                && segment.taps == taps
+            {
+                let step = first.since(segment.first);
+                if segment.len == 1 {
+                    segment.step = step;
+                }
+                if step == segment.step.times(segment.len) {
+                    segment.len += 1;
+                    continue;
+                }
+            }
+            segments.push(Segment { to, len: 1, first, step: Place::default(), taps, tap_step });
+        }
+        segments
+    }
+
+    /// The flat index of each window's first cell: the part that a row shares, and the rest.
+    fn window_firsts(&self, outer: &[TileAxis], last: &TileAxis) -> (Vec<u64>, Vec<u64>) {
+        let first = |axis: &Pooled, tile: &TileAxis, o: usize| {
+            axis.place(axis.spans.at(o).start.saturating_sub(tile.origin)).index
+        };
+        let inner = Place { offset: 0, index: self.plan.inner.flat };
+        let mut rows: Vec<u64> = (0..self.inner).map(|cell| inner.times(cell).index).collect();
+        for (axis, tile) in self.plan.pooled.iter().zip(outer) {
+            let firsts: Vec<u64> = tile.outputs.clone().map(|o| first(axis, tile, o)).collect();
+            rows = rows.iter().flat_map(|row| firsts.iter().map(move |first| row.wrapping_add(*first))).collect();
+        }
+        // In the order of the work buffer: phases, cells, lanes.
+        let (axis, range) = (self.last(), &last.outputs);
+        let phases = axis.phases();
+        let cells = range.len().div_ceil(phases);
+        let outputs = (0..phases).flat_map(|phase| (0..cells).map(move |cell| range.start + cell * phases + phase));
+        let positions: Vec<u64> = outputs.map(|o| first(axis, last, o.min(range.end - 1))).collect();
+        let lanes = (0..self.lanes as u64).map(|lane| lane * self.plan.lanes.flat);
+        let positions = positions.iter().flat_map(|first| lanes.clone().map(move |lane| first.wrapping_add(lane)));
+        (rows, positions.collect())
+    }
+
+    /// The divisors of rows at the given positions of the outer axes, and of the positions within a row.
+    fn divisors(&self, rule: DivisorRule, outer: &[Range<isize>], row: Range<isize>, phases: usize) -> DivisorTable {
+        let include_pad = match rule {
+            DivisorRule::None => return DivisorTable::default(),
+            DivisorRule::Fixed(divisor) => {
+                let rows = self.inner * outer.iter().map(ExactSizeIterator::len).product::<usize>();
+                return DivisorTable { rows: vec![divisor; rows], ..DivisorTable::default() };
+            }
+            DivisorRule::Cells => false,
+            DivisorRule::Padded => true,
+        };
+        let count = |axis: &Pooled, at: isize| {
+            let on_axis = at >= 0 && (at as usize) < axis.counts.len_out();
+            if on_axis { axis.counts.count(at as usize, include_pad) as f64 } else { 1.0 }
+        };
+        let last = self.last();
+        let uniform = last.counts.uniform_count(include_pad);
+        let mut of_outer = vec![if uniform { count(last, 0) } else { 1.0 }];
+        for (axis, range) in self.plan.pooled.iter().zip(outer) {
+            of_outer = of_outer.iter().flat_map(|c| range.clone().map(move |at| c * count(axis, at))).collect();
+        }
+        let rows = (0..self.inner).flat_map(|_| of_outer.iter().copied()).collect();
+        if uniform {
+            return DivisorTable { rows, ..DivisorTable::default() };
+        }
+        // In the order of the work buffer: phases, cells, lanes.
+        let cells = row.len().div_ceil(phases);
+        let positions = (0..phases).flat_map(|phase| (0..cells).map(move |cell| cell * phases + phase));
+        let counts = positions.map(|position| count(last, row.start + position as isize));
+        let positions: Vec<f64> = counts.flat_map(|count| std::iter::repeat_n(count, self.lanes)).collect();
+        let reciprocals = positions.iter().map(|count| 1.0 / count).collect();
+        DivisorTable { rows, positions, reciprocals }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct DivisorTable {
+    rows: Vec<f64>,
+    positions: Vec<f64>,
+    reciprocals: Vec<f64>,
+}
+
+impl DivisorTable {
+    pub fn divisors(&self) -> Divisors<'_> {
+        Divisors { rows: &self.rows, positions: &self.positions, reciprocals: &self.reciprocals }
+    }
+}
