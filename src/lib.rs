@@ -52,3 +52,8 @@ pub use error::{PoolError, Result};
 pub use kernel::dispatch::Level;
 pub use ops::{Pool, Pullback, Solved};
 pub use window::{Padding, Window};
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

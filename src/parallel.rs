@@ -5,7 +5,9 @@
 
 use std::cell::Cell;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+#[cfg(feature = "rayon")]
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use crate::error::{PoolError, Result};
@@ -168,7 +170,12 @@ struct Workers {
 #[cfg(feature = "rayon")]
 static WORKERS: AtomicPtr<Workers> = AtomicPtr::new(std::ptr::null_mut());
 
-/// This process's pool with at least so many threads; `None` for none, and where they cannot be started.
+/// The process in which a thread is making a pool, or 0. Not a lock, which a child could inherit locked.
+#[cfg(feature = "rayon")]
+static MAKING: AtomicU32 = AtomicU32::new(0);
+
+/// This process's pool with at least so many threads; `None` for none, while another thread makes the pool, and where
+/// threads cannot be started.
 ///
 /// A pool is never freed: a call may be inside it, and after a fork the parent's threads do not exist. It is replaced by a
 /// larger one at most a few times, as sizes are rounded up to a power of two.
@@ -178,24 +185,25 @@ fn workers(threads: usize) -> Option<&'static rayon::ThreadPool> {
         return None;
     }
     let process = std::process::id();
-    loop {
-        let current = WORKERS.load(SeqCst);
-        // SAFETY: the pointer is null or came from `Box::into_raw` below, and what it points to is never freed.
-        if let Some(workers) = unsafe { current.as_ref() }
-            && workers.process == process
-            && workers.size >= threads
-        {
-            return Some(&workers.pool);
-        }
+    // SAFETY: the pointer is null or came from `Box::leak` below, so that what it points to is never freed.
+    let workers = || unsafe { WORKERS.load(SeqCst).as_ref() };
+    let enough = |workers: &&Workers| workers.process == process && workers.size >= threads;
+    if let Some(workers) = workers().filter(enough) {
+        return Some(&workers.pool);
+    }
+    let making = MAKING.load(SeqCst);
+    if making == process || MAKING.compare_exchange(making, process, SeqCst, SeqCst).is_err() {
+        return None;
+    }
+    if workers().filter(enough).is_none() {
         let size = threads.next_power_of_two();
         let name = |index| format!("ndpool-{index}");
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(size).thread_name(name).build().ok()?;
-        let made = Box::into_raw(Box::new(Workers { process, size, pool }));
-        if WORKERS.compare_exchange(current, made, SeqCst, SeqCst).is_err() {
-            // SAFETY: another thread was faster, and nobody has seen this pointer.
-            drop(unsafe { Box::from_raw(made) });
+        if let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(size).thread_name(name).build() {
+            WORKERS.store(Box::leak(Box::new(Workers { process, size, pool })), SeqCst);
         }
     }
+    MAKING.store(0, SeqCst);
+    workers().filter(enough).map(|workers| &workers.pool)
 }
 
 #[cfg(not(feature = "rayon"))]
@@ -209,36 +217,32 @@ mod float_environment {
     /// Holds the register as it was found, where there is one to put back.
     pub struct Default(#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] u32);
 
+    /// The register's value in a new thread of a new process: round to nearest, subnormals kept, no traps.
     #[cfg(target_arch = "x86_64")]
-    mod register {
-        pub const DEFAULT: u32 = 0x1f80;
-        /// The sticky flags, which arithmetic sets and nobody but the caller may clear.
-        pub const FLAGS: u32 = 0x3f;
+    const DEFAULT: u32 = 0x1f80;
 
-        pub fn read() -> u32 {
-            let mut value = 0u32;
-            // SAFETY: stores the MXCSR register into a local.
-            unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut value, options(nostack, preserves_flags)) };
-            value
+    /// Sets the MXCSR register; returns what it was.
+    #[cfg(target_arch = "x86_64")]
+    fn exchange(new: u32) -> u32 {
+        let mut old = 0u32;
+        // SAFETY: stores the register into a local and loads the default, or a value that was read before: either is what
+        // compiled code may run under once `Default` has gone.
+        unsafe {
+            std::arch::asm!(
+                "stmxcsr [{old}]",
+                "ldmxcsr [{new}]",
+                old = in(reg) &raw mut old,
+                new = in(reg) &raw const new,
+                options(nostack, preserves_flags)
+            );
         }
-
-        pub fn write(value: u32) {
-            // SAFETY: loads a value that was read before, or the default; either is what compiled code may run under once
-            // `Default` has gone.
-            unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const value, options(nostack, preserves_flags)) };
-        }
+        old
     }
 
     impl Default {
         pub fn enter() -> Self {
             #[cfg(target_arch = "x86_64")]
-            {
-                let before = register::read();
-                if before & !register::FLAGS != register::DEFAULT {
-                    register::write(register::DEFAULT);
-                }
-                Self(before)
-            }
+            return Self(exchange(DEFAULT));
             #[cfg(not(target_arch = "x86_64"))]
             Self(0)
         }
@@ -247,7 +251,7 @@ mod float_environment {
     impl Drop for Default {
         fn drop(&mut self) {
             #[cfg(target_arch = "x86_64")]
-            register::write(self.0);
+            exchange(self.0);
         }
     }
 }

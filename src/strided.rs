@@ -72,11 +72,7 @@ impl<T: Copy> Raw<T> {
     #[inline(always)]
     fn check(&self, offset: isize, stride: isize, len: usize) {
         let end = offset + (len as isize - 1) * stride;
-        self.check_between(offset.min(end), offset.max(end));
-    }
-
-    #[inline(always)]
-    fn check_between(&self, first: isize, last: isize) {
+        let (first, last) = if stride < 0 { (end, offset) } else { (offset, end) };
         assert!(first >= self.least && last <= self.most, "a row leaves its array: this is a bug in ndpool");
     }
 
@@ -107,19 +103,22 @@ impl<T: Copy> Raw<T> {
 
     /// The `N` elements from `offset` on.
     #[inline(always)]
-    pub fn block<const N: usize>(self, offset: isize) -> [T; N] {
-        self.check_between(offset, offset + N as isize - 1);
-        // SAFETY: these elements were just checked to lie within the array.
-        unsafe { self.pointer.offset(offset).cast::<[T; N]>().read() }
+    pub fn block<const N: usize>(self, offset: isize) -> [T; N]
+    where
+        T: Default,
+    {
+        let mut elements = [T::default(); N];
+        elements.copy_from_slice(self.row(offset, N));
+        elements
     }
 
     /// Every second element from `offset` on, `N` of them.
     #[inline(always)]
-    pub fn evens<V: Vectors, const N: usize>(self, vectors: V, offset: isize) -> [T; N] {
-        self.check_between(offset, offset + 2 * (N as isize - 1));
-        // SAFETY: the first and the last of these elements were just checked to lie within the array; those between them
-        // are only read.
-        unsafe { vectors.evens(self.pointer.offset(offset)) }
+    pub fn evens<V: Vectors, const N: usize>(self, vectors: V, offset: isize) -> [T; N]
+    where
+        T: Default,
+    {
+        vectors.evens(self.block(offset), self.block(offset + N as isize - 1))
     }
 
     /// `N` elements, `stride` apart.
@@ -153,18 +152,16 @@ impl<T: Copy> Raw<T> {
             return;
         }
         self.check(offset, stride, len);
-        if stride == 1 {
-            // A loop of its own, so that it vectorises.
-            for j in 0..len {
-                // SAFETY: as below.
-                unsafe { self.pointer.offset(offset + j as isize).write(value(j)) };
-            }
-            return;
-        }
-        for j in 0..len {
+        let write = |j: usize, stride: isize| {
             // SAFETY: the first and the last of these elements were just checked to lie within the array, and no other task
             // writes them (see `Send`).
             unsafe { self.pointer.offset(offset + j as isize * stride).write(value(j)) };
+        };
+        if stride == 1 {
+            // A loop of its own, so that it vectorises.
+            (0..len).for_each(|j| write(j, 1));
+        } else {
+            (0..len).for_each(|j| write(j, stride));
         }
     }
 }

@@ -98,10 +98,10 @@ impl Level {
         match self {
             // SAFETY: a level comes from `available` by way of `current` or `force`: this CPU has it.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { run_avx512(kernel) },
+            Self::Avx512 => unsafe { run_avx512(kernel, Avx512::new()) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { run_avx2(kernel) },
+            Self::Avx2 => unsafe { run_avx2(kernel, Avx2::new()) },
             _ => kernel.run(Baseline),
         }
     }
@@ -115,14 +115,12 @@ pub(crate) trait Kernel {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi1,bmi2")]
-fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
-    // SAFETY: this function is compiled for the level, and called where the CPU has it.
-    kernel.run(unsafe { Avx512::new() })
+fn run_avx512<K: Kernel>(kernel: K, vectors: Avx512) -> K::Output {
+    kernel.run(vectors)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,bmi2")]
-fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
-    // SAFETY: as above.
-    kernel.run(unsafe { Avx2::new() })
+fn run_avx2<K: Kernel>(kernel: K, vectors: Avx2) -> K::Output {
+    kernel.run(vectors)
 }

@@ -5,11 +5,9 @@
 
 /// A CPU level, as a value that only [`super::dispatch`] makes, on a CPU that has the level.
 pub(crate) trait Vectors: Copy {
-    /// The elements `0, 2, 4, ...` from a pointer on, `N` of them.
-    ///
-    /// # Safety
-    /// `2 N - 1` elements from the pointer on can be read.
-    unsafe fn evens<T: Copy, const N: usize>(self, from: *const T) -> [T; N];
+    /// The elements `0, 2, 4, ...` of a run of `2 N - 1`, given by its first `N` and its last `N` elements: the even ones of
+    /// the first and the odd ones of the last.
+    fn evens<T: Copy, const N: usize>(self, first: [T; N], last: [T; N]) -> [T; N];
 }
 
 /// What every CPU has.
@@ -18,9 +16,8 @@ pub(crate) struct Baseline;
 
 impl Vectors for Baseline {
     #[inline(always)]
-    unsafe fn evens<T: Copy, const N: usize>(self, from: *const T) -> [T; N] {
-        // SAFETY: the caller promises these elements.
-        std::array::from_fn(|l| unsafe { from.add(2 * l).read() })
+    fn evens<T: Copy, const N: usize>(self, first: [T; N], last: [T; N]) -> [T; N] {
+        std::array::from_fn(|l| if 2 * l < N { first[2 * l] } else { last[2 * l + 1 - N] })
     }
 }
 
@@ -29,9 +26,7 @@ pub(crate) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    // Each reads two vectors: one from the first element on, one up to the last, so that nothing past it is read. Wanted
-    // are the even elements of the first and the odd elements of the second.
-    #[allow(clippy::wildcard_imports)] // forty names that begin with _mm
+    #[allow(clippy::wildcard_imports)] // thirty names that begin with _mm
     use std::arch::x86_64::*;
     use std::mem::transmute_copy;
 
@@ -47,7 +42,7 @@ mod x86 {
 
     impl Avx2 {
         /// # Safety
-        /// The CPU has this level.
+        /// The CPU has AVX2.
         #[inline(always)]
         pub unsafe fn new() -> Self {
             Self(())
@@ -56,7 +51,7 @@ mod x86 {
 
     impl Avx512 {
         /// # Safety
-        /// The CPU has this level.
+        /// The CPU has AVX-512 (F, BW).
         #[inline(always)]
         pub unsafe fn new() -> Self {
             Self(())
@@ -65,15 +60,14 @@ mod x86 {
 
     impl Vectors for Avx2 {
         #[inline(always)]
-        unsafe fn evens<T: Copy, const N: usize>(self, from: *const T) -> [T; N] {
-            // SAFETY: the CPU has AVX2, or `self` would not exist; the caller promises the elements; and the transmuted vectors
-            // are as long as the array and made of integers, of which any value is valid.
+        fn evens<T: Copy, const N: usize>(self, first: [T; N], last: [T; N]) -> [T; N] {
+            // SAFETY: the CPU has AVX2, or `self` would not exist; arrays and vectors are of the same size in each arm, and any
+            // bits are a vector; the elements of the result are elements of the arguments.
             unsafe {
                 match const { N * size_of::<T>() } {
-                    64 => transmute_copy(&[evens_32(from), evens_32(from.add(N))]),
-                    32 => transmute_copy(&evens_32(from)),
-                    16 => transmute_copy(&evens_16(from)),
-                    _ => Baseline.evens(from),
+                    32 => transmute_copy(&evens_32(size_of::<T>(), transmute_copy(&first), transmute_copy(&last))),
+                    16 => transmute_copy(&evens_16(size_of::<T>(), transmute_copy(&first), transmute_copy(&last))),
+                    _ => Baseline.evens(first, last),
                 }
             }
         }
@@ -81,101 +75,69 @@ mod x86 {
 
     impl Vectors for Avx512 {
         #[inline(always)]
-        unsafe fn evens<T: Copy, const N: usize>(self, from: *const T) -> [T; N] {
-            // SAFETY: as for `Avx2`.
+        fn evens<T: Copy, const N: usize>(self, first: [T; N], last: [T; N]) -> [T; N] {
+            // SAFETY: as for `Avx2`, with AVX-512.
             unsafe {
                 match const { N * size_of::<T>() } {
-                    64 => transmute_copy(&evens_64(from)),
-                    32 => transmute_copy(&evens_32(from)),
-                    16 => transmute_copy(&evens_16(from)),
-                    _ => Baseline.evens(from),
+                    64 => transmute_copy(&evens_64(size_of::<T>(), transmute_copy(&first), transmute_copy(&last))),
+                    32 => transmute_copy(&evens_32(size_of::<T>(), transmute_copy(&first), transmute_copy(&last))),
+                    16 => transmute_copy(&evens_16(size_of::<T>(), transmute_copy(&first), transmute_copy(&last))),
+                    _ => Baseline.evens(first, last),
                 }
             }
         }
     }
 
-    /// 16 bytes of every second element.
-    ///
-    /// # Safety
-    /// The CPU has AVX2, and the elements can be read.
-    #[inline(always)]
-    unsafe fn evens_16<T>(from: *const T) -> __m128i {
-        // SAFETY: the caller promises both.
-        unsafe {
-            let n = 16 / size_of::<T>();
-            let (a, b) = (_mm_loadu_si128(from.cast()), _mm_loadu_si128(from.add(n - 1).cast()));
-            match const { size_of::<T>() } {
-                1 => _mm_packus_epi16(_mm_and_si128(a, _mm_set1_epi16(0xff)), _mm_srli_epi16::<8>(b)),
-                2 => _mm_packus_epi32(_mm_and_si128(a, _mm_set1_epi32(0xffff)), _mm_srli_epi32::<16>(b)),
-                4 => _mm_castps_si128(_mm_shuffle_ps::<0b11_01_10_00>(_mm_castsi128_ps(a), _mm_castsi128_ps(b))),
-                _ => _mm_castpd_si128(_mm_shuffle_pd::<0b10>(_mm_castsi128_pd(a), _mm_castsi128_pd(b))),
+    /// The even elements of `a`, then the odd elements of `b`, each of `size` bytes.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn evens_16(size: usize, a: __m128i, b: __m128i) -> __m128i {
+        match size {
+            1 => _mm_packus_epi16(_mm_and_si128(a, _mm_set1_epi16(0xff)), _mm_srli_epi16::<8>(b)),
+            2 => _mm_packus_epi32(_mm_and_si128(a, _mm_set1_epi32(0xffff)), _mm_srli_epi32::<16>(b)),
+            4 => _mm_castps_si128(_mm_shuffle_ps::<0b11_01_10_00>(_mm_castsi128_ps(a), _mm_castsi128_ps(b))),
+            _ => _mm_castpd_si128(_mm_shuffle_pd::<0b10>(_mm_castsi128_pd(a), _mm_castsi128_pd(b))),
+        }
+    }
+
+    /// The same with vectors of 32 bytes.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn evens_32(size: usize, a: __m256i, b: __m256i) -> __m256i {
+        let in_halves = match size {
+            1 => _mm256_packus_epi16(_mm256_and_si256(a, _mm256_set1_epi16(0xff)), _mm256_srli_epi16::<8>(b)),
+            2 => _mm256_packus_epi32(_mm256_and_si256(a, _mm256_set1_epi32(0xffff)), _mm256_srli_epi32::<16>(b)),
+            4 => {
+                let (a, b) = (_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
+                _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_10_00>(a, b))
             }
-        }
-    }
-
-    /// 32 bytes of every second element.
-    ///
-    /// # Safety
-    /// The CPU has AVX2, and the elements can be read.
-    #[inline(always)]
-    unsafe fn evens_32<T>(from: *const T) -> __m256i {
-        // SAFETY: the caller promises both.
-        unsafe {
-            let n = 32 / size_of::<T>();
-            let (a, b) = (_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(n - 1).cast()));
-            let in_halves = match const { size_of::<T>() } {
-                1 => _mm256_packus_epi16(_mm256_and_si256(a, _mm256_set1_epi16(0xff)), _mm256_srli_epi16::<8>(b)),
-                2 => _mm256_packus_epi32(_mm256_and_si256(a, _mm256_set1_epi32(0xffff)), _mm256_srli_epi32::<16>(b)),
-                4 => {
-                    let (a, b) = (_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
-                    _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_10_00>(a, b))
-                }
-                _ => {
-                    let (a, b) = (_mm256_castsi256_pd(a), _mm256_castsi256_pd(b));
-                    _mm256_castpd_si256(_mm256_shuffle_pd::<0b1010>(a, b))
-                }
-            };
-            _mm256_permute4x64_epi64::<0b11_01_10_00>(in_halves)
-        }
-    }
-
-    /// 64 bytes of every second element.
-    ///
-    /// # Safety
-    /// The CPU has AVX-512 (F, BW), and the elements can be read.
-    #[inline(always)]
-    unsafe fn evens_64<T>(from: *const T) -> __m512i {
-        // SAFETY: the caller promises both.
-        unsafe {
-            let n = 64 / size_of::<T>();
-            let (a, b) = (_mm512_loadu_si512(from.cast()), _mm512_loadu_si512(from.add(n - 1).cast()));
-            match const { size_of::<T>() } {
-                1 => {
-                    let low = _mm512_castsi256_si512(_mm512_cvtepi16_epi8(a));
-                    _mm512_inserti64x4::<1>(low, _mm512_cvtepi16_epi8(_mm512_srli_epi16::<8>(b)))
-                }
-                2 => {
-                    const PLACES: [i16; 32] = places();
-                    _mm512_permutex2var_epi16(a, _mm512_loadu_si512(PLACES.as_ptr().cast()), b)
-                }
-                4 => {
-                    let places = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
-                    _mm512_permutex2var_epi32(a, places, b)
-                }
-                _ => _mm512_permutex2var_epi64(a, _mm512_setr_epi64(0, 2, 4, 6, 9, 11, 13, 15), b),
+            _ => {
+                let (a, b) = (_mm256_castsi256_pd(a), _mm256_castsi256_pd(b));
+                _mm256_castpd_si256(_mm256_shuffle_pd::<0b1010>(a, b))
             }
-        }
+        };
+        _mm256_permute4x64_epi64::<0b11_01_10_00>(in_halves)
     }
 
-    /// The even elements of a first vector of 32, then the odd elements of a second.
-    const fn places() -> [i16; 32] {
-        let mut places = [0; 32];
-        let mut l = 0;
-        while l < 32 {
-            places[l] = 2 * l as i16 + (l >= 16) as i16;
-            l += 1;
+    /// The same with vectors of 64 bytes.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn evens_64(size: usize, a: __m512i, b: __m512i) -> __m512i {
+        match size {
+            1 => {
+                let low = _mm512_castsi256_si512(_mm512_cvtepi16_epi8(a));
+                _mm512_inserti64x4::<1>(low, _mm512_cvtepi16_epi8(_mm512_srli_epi16::<8>(b)))
+            }
+            2 => {
+                let low = _mm512_castsi256_si512(_mm512_cvtepi32_epi16(a));
+                _mm512_inserti64x4::<1>(low, _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(b)))
+            }
+            4 => {
+                let places = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
+                _mm512_permutex2var_epi32(a, places, b)
+            }
+            _ => _mm512_permutex2var_epi64(a, _mm512_setr_epi64(0, 2, 4, 6, 9, 11, 13, 15), b),
         }
-        places
     }
 }
 
@@ -191,9 +153,8 @@ mod tests {
 
         #[inline(always)]
         fn run<V: Vectors>(self, vectors: V) -> Vec<T> {
-            assert_eq!(self.0.len(), 2 * N - 1);
-            // SAFETY: the length was just checked.
-            unsafe { vectors.evens::<T, N>(self.0.as_ptr()) }.to_vec()
+            let run = &self.0[..2 * N - 1];
+            vectors.evens(*run.first_chunk::<N>().unwrap(), *run.last_chunk::<N>().unwrap()).to_vec()
         }
     }
 

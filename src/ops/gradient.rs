@@ -48,7 +48,9 @@ impl<T: Element> Pullback<T> {
     /// [`PoolError::Value`] if the shape is not that of `x`.
     pub fn push<D: Dimension>(&self, dx: &ArrayView<'_, T, D>) -> Result<ArrayD<T>> {
         let mut dy = zeros(&self.map.solved().output_shape())?;
-        self.map.push(&View::from(dx.clone()), &ViewMut::from(dy.view_mut()), &Parallel::default())?;
+        let place = ViewMut::from(dy.view_mut());
+        self.map.push(&View::from(dx.clone()), &place, &Parallel::default())?;
+        self.map.solved().fill(&place, T::default(), 1);
         Ok(dy)
     }
 }

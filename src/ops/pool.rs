@@ -41,7 +41,7 @@ pub struct Pool {
     axes: Option<Vec<usize>>,
     count_include_pad: bool,
     divisor: Option<usize>,
-    allow_empty: bool,
+    fill_value: Option<f64>,
 }
 
 impl Pool {
@@ -70,7 +70,7 @@ impl Pool {
     }
 
     fn of(extents: Vec<Extent>) -> Self {
-        Self { extents, axes: None, count_include_pad: false, divisor: None, allow_empty: false }
+        Self { extents, axes: None, count_include_pad: false, divisor: None, fill_value: None }
     }
 
     /// Sets the axes to pool, one for each window.
@@ -94,11 +94,20 @@ impl Pool {
         self
     }
 
-    /// Allows windows without a real cell; `Solved::fill` then has to give them a value.
-    #[cfg(feature = "python")]
+    /// Sets the value of windows without a real cell, which are an error otherwise. Their index is -1, their gradient 0. An
+    /// integer result takes the nearest integer toward zero that it can hold.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use ndpool::{Pool, Window};
+    ///
+    /// let pool = Pool::windows(&[Window::new(2).padding(2, 0)]).fill_value(-1.0);
+    /// assert_eq!(pool.max(&array![4, 7, 5].view())?, array![-1, 7].into_dyn());
+    /// # Ok::<(), ndpool::PoolError>(())
+    /// ```
     #[must_use]
-    pub(crate) fn allow_empty(mut self, allow: bool) -> Self {
-        self.allow_empty = allow;
+    pub fn fill_value(mut self, value: f64) -> Self {
+        self.fill_value = Some(value);
         self
     }
 
@@ -109,7 +118,7 @@ impl Pool {
     /// real cell.
     pub fn solve(&self, shape: &[usize]) -> Result<Solved> {
         let solved = self.solve_axes(shape)?;
-        if !self.allow_empty {
+        if self.fill_value.is_none() {
             solved.expect_cells()?;
         }
         Ok(solved)
@@ -146,6 +155,7 @@ impl Pool {
         let solved = Solved {
             shape: shape.to_vec(),
             spans,
+            fill_value: self.fill_value,
             rule: match self.divisor {
                 Some(divisor) => DivisorRule::Fixed(divisor as f64),
                 None if self.count_include_pad => DivisorRule::Padded,
@@ -196,7 +206,9 @@ impl Pool {
     ) -> Result<()> {
         let solved = self.solve(x.shape())?;
         let y = solved.target(y)?;
-        extreme(&View::from(x.clone()), &solved, false, &y, &Second::None, &Parallel::default())
+        extreme(&View::from(x.clone()), &solved, false, &y, &Second::None, &Parallel::default())?;
+        solved.fill_empty(&y);
+        Ok(())
     }
 
     /// The largest value of each window and its flat index within the pooled axes.
@@ -232,6 +244,9 @@ impl Pool {
         let second = Second::Indices(&place);
         let x = View::from(x.clone());
         let y = filled(&solved, |y| extreme(&x, &solved, reversed, y, &second, &Parallel::default()))?;
+        if solved.fill_value.is_some() {
+            solved.fill(&place, -1, 1);
+        }
         Ok((y, indices))
     }
 
@@ -265,7 +280,9 @@ impl Pool {
         }
         let solved = self.solve(x.shape())?;
         let y = solved.target(y)?;
-        sum(&View::from(x.clone()), &solved, Lowering::Mean(solved.rule), &y, &Parallel::default())
+        sum(&View::from(x.clone()), &solved, Lowering::Mean(solved.rule), &y, &Parallel::default())?;
+        solved.fill_empty(&y);
+        Ok(())
     }
 
     fn summed<T: Element, Y: Element, D: Dimension>(
@@ -369,6 +386,7 @@ fn solve_extent(extent: Extent, len: usize) -> Result<Spans> {
 pub struct Solved {
     shape: Vec<usize>,
     spans: Vec<Option<Spans>>,
+    fill_value: Option<f64>,
     pub(crate) rule: DivisorRule,
 }
 
@@ -419,8 +437,14 @@ impl Solved {
         Err(PoolError::value("padding", format!("on an axis of {} cells", self.shape[axis]), rule))
     }
 
+    /// Writes the fill value, if there is one, to every output without a real cell.
+    fn fill_empty<T: Element>(&self, y: &ViewMut<'_, T>) {
+        if let Some(value) = self.fill_value {
+            self.fill(y, T::from_f64(value), 1);
+        }
+    }
+
     /// Writes `value` to every output with fewer than `least` real cells.
-    #[cfg(feature = "python")]
     pub(crate) fn fill<T: Copy>(&self, y: &ViewMut<'_, T>, value: T, least: usize) {
         let lens = self.output_shape();
         let counts: Vec<Vec<usize>> = self
@@ -501,7 +525,9 @@ impl Solved {
 /// A new array of the result's shape, filled by `fill`.
 fn filled<T: Element>(solved: &Solved, fill: impl FnOnce(&ViewMut<'_, T>) -> Result<()>) -> Result<ArrayD<T>> {
     let mut y = zeros(&solved.output_shape())?;
-    fill(&ViewMut::from(y.view_mut()))?;
+    let place = ViewMut::from(y.view_mut());
+    fill(&place)?;
+    solved.fill_empty(&place);
     Ok(y)
 }
 

@@ -283,7 +283,9 @@ fn execute<'py>(
         return Err(PyTypeError::new_err("return_indices: only modes 'max' and 'min' have this option"));
     }
     let (dtype, descr) = result_dtype(x.dtype, mode, options.dtype)?;
-    let solved = pool.clone().allow_empty(options.fill_value.is_some()).solve(&x.shape)?;
+    // Its value is written below, in the dtype of the result.
+    let pool = if options.fill_value.is_some() { pool.clone().fill_value(0.0) } else { pool.clone() };
+    let solved = pool.solve(&x.shape)?;
     let shape: Vec<usize> = kept(&solved.output_shape(), options.dropped);
     let axes: Vec<usize> = (0..x.shape.len()).filter(|axis| !options.dropped.contains(axis)).collect();
     let tape = out.and_then(|out| out.cast_exact::<Tape>().ok());
