@@ -65,6 +65,9 @@ impl At {
                 *output += (chunk * axis.chunk) as isize * stride;
             }
         }
+        if plan.straight && plan.codes {
+            base.input.index = 0;
+        }
         base
     }
 }
@@ -270,7 +273,9 @@ impl Cut<'_> {
 
     /// The rows of the array that each row of results is made of, and where the list of each ends.
     fn window_rows(&self, outer: &[TileAxis]) -> (Vec<Place>, Vec<usize>) {
-        let inner = Place { offset: self.plan.inner.stride_in, index: self.plan.inner.flat };
+        let codes = self.plan.codes;
+        let coded = |place: Place| if codes { Place { index: 0, ..place } } else { place };
+        let inner = coded(Place { offset: self.plan.inner.stride_in, index: self.plan.inner.flat });
         let mut rows: Vec<Place> = (0..self.inner).map(|cell| inner.times(cell)).collect();
         let mut ends: Vec<usize> = (1..=rows.len()).collect();
         for (axis, tile) in self.plan.pooled.iter().zip(outer) {
@@ -279,8 +284,9 @@ impl Cut<'_> {
             let mut begin = 0;
             for end in before_ends {
                 for &Span { start, len, step } in &spans {
+                    let (first, tap_step) = (axis.place(start.saturating_sub(tile.origin)), axis.tap_step(step, codes));
                     for row in &before[begin..end] {
-                        rows.extend((0..len).map(|t| axis.place(start + t * step - tile.origin).after(*row)));
+                        rows.extend((0..len).map(|t| coded(first).after(*row).after(tap_step.times(t))));
                     }
                     ends.push(rows.len());
                 }
@@ -293,12 +299,14 @@ impl Cut<'_> {
     /// The results of a row, neighbours whose cells lie at equal distances taken together.
     fn segments(&self, tile: &TileAxis) -> Vec<Segment> {
         let (axis, lanes) = (self.last(), &self.plan.lanes);
-        let lane_step = Place { offset: lanes.stride_in, index: lanes.flat };
+        let codes = self.plan.codes;
+        let coded = |place: Place| if codes { Place { index: 0, ..place } } else { place };
+        let lane_step = coded(Place { offset: lanes.stride_in, index: lanes.flat });
         let mut segments: Vec<Segment> = Vec::new();
         for (to, o) in tile.outputs.clone().enumerate() {
             let Span { start, len: taps, step } = axis.spans.at(o);
-            let first = axis.place(start.saturating_sub(tile.origin));
-            let tap_step = axis.place(step);
+            let first = coded(axis.place(start.saturating_sub(tile.origin)));
+            let tap_step = axis.tap_step(step, codes);
             if self.lanes > 1 {
                 segments.push(Segment { to: to * self.lanes, len: self.lanes, first, step: lane_step, taps, tap_step });
                 continue;

@@ -6,7 +6,7 @@ mod route;
 mod tile;
 
 pub(crate) use plan::{AxisRequest, DivisorRule, Plan};
-pub(crate) use route::{Offsets, Routed, RoutedAxis, gather, scatter};
+pub(crate) use route::{Offsets, Routed, RoutedAxis, Winners, gather, scatter};
 
 use std::marker::PhantomData;
 
@@ -91,6 +91,8 @@ pub(crate) struct Finishing<'a> {
     /// Rows of the first and the second result.
     pub rows: [OutRows<'a>; 2],
     pub divisors: Divisors<'a>,
+    /// Whether tags are codes already, and not flat indices.
+    pub coded: bool,
     /// The flat index of the first cell of each row's windows, less that of the positions and a base.
     pub base: u64,
     pub firsts: &'a [u64],

@@ -52,6 +52,8 @@ pub(crate) struct Pooled {
     pub stride_in: isize,
     pub strides_out: [isize; 2],
     pub flat: u64,
+    /// What one cell more adds to a code.
+    pub code: u64,
     pub pass: Pass,
     /// Whether chunks inside the axis all lie alike.
     pub alike: bool,
@@ -89,6 +91,8 @@ pub(crate) struct Plan {
     pub straight: bool,
     /// What cells are divided by on their way in, and results on their way out.
     pub divisors: [DivisorRule; 2],
+    /// Whether results are tagged with codes of cells within their windows, where these go straight.
+    pub codes: bool,
 }
 
 /// Lanes from which on an axis is folded rather than slid along: a vector of 4-byte values.
@@ -108,14 +112,16 @@ const HUGE_TILE: usize = 1 << 25;
 const PIECE: usize = 1 << 16;
 
 impl Plan {
-    pub fn new(axes: Vec<AxisRequest>, divisors: [DivisorRule; 2]) -> Self {
-        let mut flat = 1u64;
+    pub fn new(axes: Vec<AxisRequest>, divisors: [DivisorRule; 2], codes: bool) -> Self {
+        let (mut flat, mut code) = (1u64, 1u64);
         let (mut free, mut pooled) = (Vec::new(), Vec::<Pooled>::new());
         for axis in axes.into_iter().rev() {
             let AxisRequest { spans, len, stride_in, strides_out, counts } = axis;
             let step = if spans.is_some() { flat } else { 0 };
-            if spans.is_some() {
+            let code_step = code;
+            if let Some(spans) = &spans {
                 flat = flat.wrapping_mul(len as u64);
+                code = code.saturating_mul(spans.max_len() as u64);
             }
             match spans {
                 Some(spans) if !spans.is_identity() || counts.as_ref().is_some_and(|c| !c.is_identity()) => {
@@ -126,6 +132,7 @@ impl Plan {
                         stride_in,
                         strides_out,
                         flat: step,
+                        code: code_step,
                         pass: Pass::Fold,
                         alike: false,
                         chunk: 1,
@@ -152,6 +159,7 @@ impl Plan {
                 stride_in: 1,
                 strides_out: [1, 1],
                 flat: 0,
+                code: 1,
                 pass: Pass::Fold,
                 alike: false,
                 chunk: 1,
@@ -159,8 +167,17 @@ impl Plan {
         }
         let lanes = coalesce(&mut free, &pooled);
         let inner = free.pop().unwrap_or(Free::ONE);
-        let mut plan =
-            Self { batch: free, inner, inner_chunk: 1, pooled, lanes, lanes_chunk: 1, straight: false, divisors };
+        let mut plan = Self {
+            batch: free,
+            inner,
+            inner_chunk: 1,
+            pooled,
+            lanes,
+            lanes_chunk: 1,
+            straight: false,
+            divisors,
+            codes,
+        };
         plan.straight = plan.goes_straight();
         plan.choose_passes();
         plan.choose_tiles();
@@ -387,6 +404,12 @@ impl Pooled {
             Spans::Bins(b) if b.len_in % b.len_out == 0 => Some(start * (b.len_in / b.len_out)),
             _ => None,
         }
+    }
+
+    /// From one cell of a window to the next, `step` cells further; as a code, if it is to be one.
+    pub fn tap_step(&self, step: usize, codes: bool) -> Place {
+        let place = self.place(step);
+        Place { index: if codes { self.code } else { place.index }, ..place }
     }
 
     /// Where a position of this axis lies.

@@ -11,7 +11,7 @@ use crate::element::{Element, Position};
 use crate::error::{Result, try_vec};
 use crate::kernel::dispatch::Level;
 use crate::kernel::finish::{Divisors, Finish, OutRows, ToSum};
-use crate::kernel::route::{Gather, Scatter};
+use crate::kernel::route::{Decode, Gather, Scatter};
 use crate::kernel::stage::{Lift, Rows, Stage, ToAddend};
 use crate::parallel::Parallel;
 use crate::spans::{Span, Spans};
@@ -37,23 +37,35 @@ impl RoutedAxis {
     }
 }
 
-/// Offsets of winners, as narrow as they can be.
+/// Where winners are stored.
 #[derive(Clone, Copy)]
-pub(crate) enum Offsets {
+pub(crate) enum Winners {
     U8(Raw<u8>),
     U16(Raw<u16>),
     U32(Raw<u32>),
     U64(Raw<u64>),
 }
 
-impl Offsets {
+/// Winners, to read: with a table their codes, else their offsets.
+#[derive(Clone, Copy)]
+pub(crate) struct Offsets<'a> {
+    pub winners: Winners,
+    pub table: &'a [u64],
+}
+
+impl Offsets<'_> {
+    /// Fills the beginning of a buffer with offsets.
     fn stage(self, level: Level, rows: Rows<'_>, into: &mut [u64]) {
-        match self {
-            Self::U8(source) => level.run(Stage::<Widen<u8>> { source, rows, into }),
-            Self::U16(source) => level.run(Stage::<Widen<u16>> { source, rows, into }),
-            Self::U32(source) => level.run(Stage::<Widen<u32>> { source, rows, into }),
-            Self::U64(source) => level.run(Stage::<Widen<u64>> { source, rows, into }),
+        match self.winners {
+            Winners::U8(source) => level.run(Stage::<Widen<u8>> { source, rows, into }),
+            Winners::U16(source) => level.run(Stage::<Widen<u16>> { source, rows, into }),
+            Winners::U32(source) => level.run(Stage::<Widen<u32>> { source, rows, into }),
+            Winners::U64(source) => level.run(Stage::<Widen<u64>> { source, rows, into }),
         };
+        if !self.table.is_empty() {
+            let codes = &mut into[..rows.offsets.len() * rows.row()];
+            level.run(Decode { codes, offsets: self.table });
+        }
     }
 }
 
@@ -206,7 +218,7 @@ impl Routed {
 pub(crate) fn scatter<T: Element>(
     routed: &Routed,
     cotangents: Raw<T>,
-    offsets: Offsets,
+    offsets: Offsets<'_>,
     into: Raw<T>,
     parallel: &Parallel<'_>,
 ) -> Result<()> {
@@ -279,7 +291,7 @@ pub(crate) fn scatter<T: Element>(
 pub(crate) fn gather<T: Element>(
     routed: &Routed,
     tangents: Raw<T>,
-    offsets: Offsets,
+    offsets: Offsets<'_>,
     into: Raw<T>,
     parallel: &Parallel<'_>,
 ) -> Result<()> {

@@ -251,8 +251,14 @@ impl Tile<'_> {
             lane_stride: self.plan.lanes.strides_out[r],
             phases: row_axis.phases(),
         });
-        let finishing =
-            Finishing { rows, divisors: divisors[1].divisors(), base: self.base.input.index, firsts, position_firsts };
+        let finishing = Finishing {
+            rows,
+            divisors: divisors[1].divisors(),
+            coded: self.plan.codes && self.plan.straight,
+            base: self.base.input.index,
+            firsts,
+            position_firsts,
+        };
         job.finish(level, &finishing, &mut scratch.now);
     }
 }

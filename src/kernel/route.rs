@@ -1,16 +1,20 @@
 //! Sends values to and from the cells that won: the gradient of max and min, and its linear map forwards.
 //!
-//! Each output keeps the *offset* of its winner: the distance, in the flat order of the pooled axes, from the first cell
-//! of its window. It fits one or two bytes for all but huge windows, and finding the cell again is one addition.
+//! Each output keeps the *code* of its winner: its number among the cells that a window of full size has, in C order. It
+//! fits one byte for windows of up to 256 cells, two for up to 65536. A table leads from codes to *offsets*: distances from
+//! the first cell of the window, in the flat order of the pooled axes. (Larger windows keep the offsets themselves.)
 
 use super::dispatch::Kernel;
 use super::vector::Vectors;
 use crate::element::Position;
 use crate::strided::Raw;
 
-/// Turns flat indices into offsets: subtracts the index of each window's first cell.
+/// Turns flat indices into offsets, by subtracting the index of each window's first cell, and these into codes.
 pub(crate) struct Encode<'a, P> {
     pub tags: &'a mut [P],
+    /// For each pooled axis, outer ones first: the offset from one cell of a window to the next, and what that adds to the
+    /// code. None at all leaves offsets as they are. Offsets are below 2^51.
+    pub digits: &'a [(f64, f64)],
     /// For each row, the part of its first cells' index that all its windows share, counted from a base.
     pub base: u64,
     pub rows: &'a [u64],
@@ -28,6 +32,37 @@ impl<P: Position> Kernel for Encode<'_, P> {
             for (tag, &position) in tags.iter_mut().zip(self.positions) {
                 *tag = P::new(tag.get().wrapping_sub(row.wrapping_add(position)));
             }
+            if self.digits.is_empty() {
+                continue;
+            }
+            for tag in tags {
+                let (mut offset, mut code) = (tag.get() as f64, 0.0);
+                for &(step, taps) in self.digits {
+                    // Half a cell more keeps the quotient of whole numbers clear of the integers, where it is rounded.
+                    let digit = ((offset + 0.5) / step).trunc();
+                    offset -= digit * step;
+                    code += digit * taps;
+                }
+                *tag = P::new(code as u64);
+            }
+        }
+    }
+}
+
+/// Turns codes into offsets.
+pub(crate) struct Decode<'a> {
+    pub codes: &'a mut [u64],
+    pub offsets: &'a [u64],
+}
+
+impl Kernel for Decode<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vectors>(self, _: V) {
+        for code in self.codes {
+            // A window without cells has no code; whatever stands there, it leads nowhere.
+            *code = self.offsets.get(*code as usize).copied().unwrap_or(0);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::pool::Solved;
 use crate::element::{Element, Ordered, Position};
-use crate::engine::{self, DivisorRule, Finishing, Job, Monoids, Offsets, Reading, Staging};
+use crate::engine::{self, DivisorRule, Finishing, Job, Monoids, Reading, Staging, Winners};
 use crate::error::Result;
 use crate::kernel::Cells;
 use crate::kernel::dispatch::Level;
@@ -21,8 +21,8 @@ pub(crate) enum Second<'a> {
     None,
     /// Flat indices within the pooled axes.
     Indices(&'a ViewMut<'a, i64>),
-    /// Offsets of winners within their windows, with these strides.
-    Offsets(Offsets, &'a [isize]),
+    /// Winners within their windows: codes with these digits, or offsets if there are none; with these strides.
+    Winners { winners: Winners, digits: &'a [(f64, f64)], strides: &'a [isize] },
 }
 
 /// Writes the largest (or, `reversed`, the smallest) value of each window to `y`.
@@ -51,9 +51,10 @@ fn run<T: Element, const REVERSED: bool>(
     let strides = match second {
         Second::None => y.strides(),
         Second::Indices(indices) => indices.strides(),
-        Second::Offsets(_, strides) => strides,
+        Second::Winners { strides, .. } => strides,
     };
-    let plan = solved.plan(x.strides(), [y.strides(), strides], DivisorRule::None);
+    let codes = matches!(second, Second::Winners { digits, .. } if !digits.is_empty());
+    let plan = solved.plan(x.strides(), [y.strides(), strides], DivisorRule::None, codes);
     if let Second::None = second {
         let job = Values::<T, REVERSED> { x: x.raw(), y: y.raw() };
         let job: &dyn Job<Plain = Max<T::Order>, Exact = MaxNan<T::Order>> = &job;
@@ -61,10 +62,10 @@ fn run<T: Element, const REVERSED: bool>(
     }
     let (x, y) = (x.raw(), y.raw());
     if solved.plane_cells() as u64 <= T::Position::LIMIT {
-        let job = Winners::<T, Usual, REVERSED> { x, y, second, ranking: PhantomData };
+        let job = Placed::<T, Usual, REVERSED> { x, y, second, ranking: PhantomData };
         engine::run::<Ranked<T::Ranked, T::Position>>(&job, &plan, parallel)
     } else {
-        let job = Winners::<T, Wide, REVERSED> { x, y, second, ranking: PhantomData };
+        let job = Placed::<T, Wide, REVERSED> { x, y, second, ranking: PhantomData };
         engine::run::<Ranked<T::Wide, u64>>(&job, &plan, parallel)
     }
 }
@@ -99,14 +100,14 @@ impl<T: Element, const REVERSED: bool> Job for Values<T, REVERSED> {
     }
 }
 
-struct Winners<'a, T, R, const REVERSED: bool> {
+struct Placed<'a, T, R, const REVERSED: bool> {
     x: Raw<T>,
     y: Raw<T>,
     second: &'a Second<'a>,
     ranking: PhantomData<R>,
 }
 
-impl<T: Element, R: Ranking<T>, const REVERSED: bool> Job for Winners<'_, T, R, REVERSED> {
+impl<T: Element, R: Ranking<T>, const REVERSED: bool> Job for Placed<'_, T, R, REVERSED> {
     type Plain = ArgMax<R::Value, R::Position>;
     type Exact = ArgMaxNan<R::Value, R::Position>;
 
@@ -133,15 +134,17 @@ impl<T: Element, R: Ranking<T>, const REVERSED: bool> Job for Winners<'_, T, R, 
                 let target = indices.raw();
                 level.run(Finish::<ToIndex<R::Position>> { from: &from.tags, rows: second, divisors, target });
             }
-            Second::Offsets(offsets, _) => {
+            Second::Winners { winners, digits, .. } => {
                 let &Finishing { base, firsts: rows, position_firsts: positions, .. } = finishing;
-                level.run(Encode { tags: &mut from.tags, base, rows, positions });
+                if !finishing.coded {
+                    level.run(Encode { tags: &mut from.tags, digits, base, rows, positions });
+                }
                 let from = &from.tags;
-                match *offsets {
-                    Offsets::U8(target) => level.run(Finish::<Narrow<_, _>> { from, rows: second, divisors, target }),
-                    Offsets::U16(target) => level.run(Finish::<Narrow<_, _>> { from, rows: second, divisors, target }),
-                    Offsets::U32(target) => level.run(Finish::<Narrow<_, _>> { from, rows: second, divisors, target }),
-                    Offsets::U64(target) => level.run(Finish::<Narrow<_, _>> { from, rows: second, divisors, target }),
+                match *winners {
+                    Winners::U8(target) => level.run(Finish::<Narrow<_, _>> { from, rows: second, divisors, target }),
+                    Winners::U16(target) => level.run(Finish::<Narrow<_, _>> { from, rows: second, divisors, target }),
+                    Winners::U32(target) => level.run(Finish::<Narrow<_, _>> { from, rows: second, divisors, target }),
+                    Winners::U64(target) => level.run(Finish::<Narrow<_, _>> { from, rows: second, divisors, target }),
                 }
             }
         }

@@ -6,7 +6,7 @@ use super::extreme::{Second, extreme};
 use super::pool::{Solved, zeros};
 use super::sum::{Lowering, mean_gradient, sum};
 use crate::element::{Element, Kind};
-use crate::engine::{self, Offsets, Routed, RoutedAxis};
+use crate::engine::{self, Offsets, Routed, RoutedAxis, Winners};
 use crate::error::{PoolError, Result, Shape, try_vec};
 use crate::parallel::Parallel;
 use crate::strided::{Raw, View, ViewMut};
@@ -139,20 +139,23 @@ impl MeanMap {
 pub struct RouteMap {
     solved: Solved,
     /// One for each output, in the order of memory of the array that was pooled.
-    winners: Winners,
+    stored: Stored,
     strides: Vec<isize>,
+    /// How offsets become codes, and codes offsets; empty if offsets are stored.
+    digits: Vec<(f64, f64)>,
+    table: Vec<u64>,
 }
 
-/// Offsets of winners, in as few bytes as the largest window needs.
+/// Codes of winners in one or two bytes, or offsets in more.
 #[derive(Clone, Debug)]
-enum Winners {
+enum Stored {
     U8(Vec<u8>),
     U16(Vec<u16>),
     U32(Vec<u32>),
     U64(Vec<u64>),
 }
 
-impl Winners {
+impl Stored {
     fn new(len: usize, largest: u64) -> Result<Self> {
         fn zeros<P: Copy + Default>(len: usize) -> Result<Vec<P>> {
             let mut vec = try_vec(len)?;
@@ -182,15 +185,36 @@ impl RouteMap {
             places[axis] = len as isize;
             len *= shape[axis];
         }
-        let mut flat = 1u64;
-        let mut largest = 0u64;
+        let (mut flat, mut largest, mut codes) = (1u64, 0u64, 1u64);
+        // Of each pooled axis, inner ones first: taps, and the offset from one to the next.
+        let mut taps = Vec::new();
         for (&len, spans) in solved.shape().iter().zip(solved.spans()).rev() {
             if let Some(spans) = spans {
-                largest = largest.saturating_add((spans.reach(1) as u64 - 1).saturating_mul(flat));
+                let (most, step) = (spans.max_len() as u64, flat.saturating_mul(spans.step() as u64));
+                taps.push((most, step));
+                largest = largest.saturating_add((most - 1).saturating_mul(step));
+                codes = codes.saturating_mul(most);
                 flat = flat.saturating_mul(len as u64);
             }
         }
-        Ok(Self { solved: solved.clone(), winners: Winners::new(len, largest)?, strides: places })
+        let mut map = Self {
+            solved: solved.clone(),
+            stored: Stored::U8(Vec::new()),
+            strides: places,
+            digits: Vec::new(),
+            table: Vec::new(),
+        };
+        if codes <= 1 << 16 && largest < 1 << 51 {
+            map.table.push(0);
+            for &(most, step) in &taps {
+                map.digits.push((step as f64, map.table.len() as f64));
+                map.table = (0..most).flat_map(|t| map.table.iter().map(move |offset| offset + t * step)).collect();
+            }
+            map.digits.reverse();
+            largest = codes - 1;
+        }
+        map.stored = Stored::new(len, largest)?;
+        Ok(map)
     }
 
     /// Pools `x` to `y` and keeps the winners.
@@ -201,23 +225,25 @@ impl RouteMap {
         y: &ViewMut<'_, T>,
         parallel: &Parallel<'_>,
     ) -> Result<()> {
-        let offsets = match &mut self.winners {
-            Winners::U8(winners) => Offsets::U8(Raw::of(winners)),
-            Winners::U16(winners) => Offsets::U16(Raw::of(winners)),
-            Winners::U32(winners) => Offsets::U32(Raw::of(winners)),
-            Winners::U64(winners) => Offsets::U64(Raw::of(winners)),
+        let winners = match &mut self.stored {
+            Stored::U8(winners) => Winners::U8(Raw::of(winners)),
+            Stored::U16(winners) => Winners::U16(Raw::of(winners)),
+            Stored::U32(winners) => Winners::U32(Raw::of(winners)),
+            Stored::U64(winners) => Winners::U64(Raw::of(winners)),
         };
-        extreme(x, &self.solved, reversed, y, &Second::Offsets(offsets, &self.strides), parallel)
+        let second = Second::Winners { winners, digits: &self.digits, strides: &self.strides };
+        extreme(x, &self.solved, reversed, y, &second, parallel)
     }
 
     /// The winners, to read.
-    fn offsets(&self) -> Offsets {
-        match &self.winners {
-            Winners::U8(winners) => Offsets::U8(Raw::from_ref(winners)),
-            Winners::U16(winners) => Offsets::U16(Raw::from_ref(winners)),
-            Winners::U32(winners) => Offsets::U32(Raw::from_ref(winners)),
-            Winners::U64(winners) => Offsets::U64(Raw::from_ref(winners)),
-        }
+    fn offsets(&self) -> Offsets<'_> {
+        let winners = match &self.stored {
+            Stored::U8(winners) => Winners::U8(Raw::from_ref(winners)),
+            Stored::U16(winners) => Winners::U16(Raw::from_ref(winners)),
+            Stored::U32(winners) => Winners::U32(Raw::from_ref(winners)),
+            Stored::U64(winners) => Winners::U64(Raw::from_ref(winners)),
+        };
+        Offsets { winners, table: &self.table }
     }
 
     fn routed(&self, strides_in: &[isize], strides_out: &[isize]) -> Routed {

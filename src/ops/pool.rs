@@ -471,7 +471,7 @@ impl Solved {
     }
 
     /// The plan of the forward pass.
-    pub(crate) fn plan(&self, x: &[isize], y: [&[isize]; 2], divisor: DivisorRule) -> Plan {
+    pub(crate) fn plan(&self, x: &[isize], y: [&[isize]; 2], divisor: DivisorRule, codes: bool) -> Plan {
         let axis = |j: usize| AxisRequest {
             spans: self.spans[j].clone(),
             len: self.shape[j],
@@ -479,7 +479,7 @@ impl Solved {
             strides_out: [y[0][j], y[1][j]],
             counts: self.spans[j].clone(),
         };
-        Plan::new((0..self.shape.len()).map(axis).collect(), [DivisorRule::None, divisor])
+        Plan::new((0..self.shape.len()).map(axis).collect(), [DivisorRule::None, divisor], codes)
     }
 
     /// The plan of the gradient of a mean: cotangents, summed over transposed spans, and divided: where they come in, or if
@@ -496,7 +496,7 @@ impl Solved {
             Some(number) => [DivisorRule::None, DivisorRule::Fixed(number)],
             None => [divisor, DivisorRule::None],
         };
-        Plan::new((0..self.shape.len()).map(axis).collect(), divisors)
+        Plan::new((0..self.shape.len()).map(axis).collect(), divisors, false)
     }
 
     /// The divisor of every window, if they have the same.

@@ -57,7 +57,7 @@ fn run<T: Element, Y: Element, V: Addend>(
     y: &ViewMut<'_, Y>,
     parallel: &Parallel<'_>,
 ) -> Result<()> {
-    let plan = solved.plan(x.strides(), [y.strides(); 2], lowering.rule());
+    let plan = solved.plan(x.strides(), [y.strides(); 2], lowering.rule(), false);
     let output = Output::<V, Y> { y: y.raw(), mean: lowering != Lowering::Sum, sums: PhantomData };
     let job: &dyn Job<Plain = Sum<V>, Exact = Sum<V>> = &Forward::<T, V> { x: x.raw(), output: &output };
     engine::run(job, &plan, parallel)

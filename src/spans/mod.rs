@@ -106,6 +106,16 @@ impl Spans {
         }
     }
 
+    /// The distance between neighbouring cells of a span.
+    pub fn step(&self) -> usize {
+        match self {
+            Self::Regular(r) => r.dilation,
+            Self::Transposed(t) => t.step(),
+            Self::Pieces(p) => p.of.step(),
+            Self::Bins(_) | Self::Groups { .. } => 1,
+        }
+    }
+
     /// An upper bound on the cells between the first and the last that `outputs` neighbouring spans cover.
     pub fn reach(&self, outputs: usize) -> usize {
         let (outputs, reach) = (outputs as u128, |n: u128| n.min(self.len_in() as u128) as usize);
@@ -113,7 +123,7 @@ impl Spans {
             Self::Regular(r) => reach((outputs - 1) * r.stride as u128 + r.extent() as u128),
             Self::Bins(b) => reach(outputs * (b.len_in as u128).div_ceil(b.len_out as u128) + 2),
             Self::Transposed(t) => reach((outputs + t.of.extent() as u128).div_ceil(t.of.stride as u128) + 1),
-            Self::Pieces(p) if outputs == 1 => reach((p.size as u128 - 1) * p.of.at(0).step as u128 + 1),
+            Self::Pieces(p) if outputs == 1 => reach((p.size as u128 - 1) * p.of.step() as u128 + 1),
             Self::Pieces(p) => reach(outputs.div_ceil(p.per as u128) * p.of.reach(1) as u128),
             Self::Groups { size, .. } => reach(outputs * *size as u128),
         }

@@ -36,6 +36,10 @@ impl Transposed {
         if start > most { none } else { Span { start, len: (most - start) / self.step + 1, step: self.step } }
     }
 
+    pub fn step(&self) -> usize {
+        self.step
+    }
+
     pub fn max_len(&self) -> usize {
         let Regular { kernel, stride, dilation, len_out, .. } = self.of;
         (((kernel - 1) * dilation / stride) / self.step + 1).min(len_out)
