@@ -11,8 +11,8 @@ array([[[[ 5.,  7.],
 array([0.25, 0.25, 0.25, 0.25])
 """
 
-from ndpool._ndpool import __version__
 from ndpool._control import get_num_threads, set_num_threads, show_config, threads
+from ndpool._ndpool import __version__
 from ndpool._vjp import Pullback, vjp
 from ndpool.any_axes import global_avg_pool, global_max_pool, global_pool, output_shape, pool
 from ndpool.functional import (
