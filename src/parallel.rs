@@ -195,7 +195,7 @@ fn workers(threads: usize) -> Option<&'static rayon::ThreadPool> {
     if making == process || MAKING.compare_exchange(making, process, SeqCst, SeqCst).is_err() {
         return None;
     }
-    if workers().filter(enough).is_none() {
+    if !workers().as_ref().is_some_and(enough) {
         let size = threads.next_power_of_two();
         let name = |index| format!("ndpool-{index}");
         if let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(size).thread_name(name).build() {
