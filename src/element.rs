@@ -101,7 +101,7 @@ macro_rules! ordered_float {
             #[inline(always)]
             fn reversed(self) -> Self { -self }
             #[inline(always)]
-            #[allow(clippy::eq_op)]
+            #[allow(clippy::eq_op)] // one comparison in every float type, half floats too
             fn is_nan(self) -> bool { self != self }
             #[inline(always)]
             fn is_zero(self) -> bool { self == 0.0 }

@@ -41,7 +41,8 @@ mod ops;
 pub mod parallel;
 mod reduce;
 mod spans;
-pub mod strided;
+mod strided;
+mod vector;
 mod window;
 
 #[cfg(feature = "python")]

@@ -214,7 +214,7 @@ fn workers(_: usize) -> Option<&'static std::convert::Infallible> {
 /// The floating-point environment: a caller may have set rounding or flush-to-zero, and threads inherit it when they start.
 mod float_environment {
     /// Round to nearest, subnormals kept, until this is dropped.
-    /// Holds the register as it was found, where there is one to put back.
+    /// Holds the register as it was found; where there is none to put back, nothing reads it.
     pub struct Default(#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] u32);
 
     /// The register's value in a new thread of a new process: round to nearest, subnormals kept, no traps.

@@ -5,24 +5,24 @@
 
 use std::marker::PhantomData;
 
-use ndarray::{ArrayView, ArrayViewMut, Dimension};
+use ndarray::{ArrayBase, Data, DataMut, Dimension};
 
-use crate::kernel::vector::Vectors;
+use crate::vector::Vectors;
 
 /// A read-only strided array of any rank, stride and direction.
 #[derive(Clone)]
-pub struct View<'a, T> {
+pub(crate) struct View<'a, T> {
     raw: Raw<T>,
-    shape: Vec<usize>,
-    strides: Vec<isize>,
+    shape: &'a [usize],
+    strides: &'a [isize],
     lifetime: PhantomData<&'a [T]>,
 }
 
 /// A writable strided array of any rank, stride and direction; no two indices share an element.
-pub struct ViewMut<'a, T> {
+pub(crate) struct ViewMut<'a, T> {
     raw: Raw<T>,
-    shape: Vec<usize>,
-    strides: Vec<isize>,
+    shape: &'a [usize],
+    strides: &'a [isize],
     lifetime: PhantomData<&'a mut [T]>,
 }
 
@@ -166,20 +166,21 @@ impl<T: Copy> Raw<T> {
     }
 }
 
+#[cfg(feature = "python")]
 impl<'a, T: Copy> View<'a, T> {
     /// A view from its parts.
     ///
     /// # Safety
     /// Every element that the shape and the strides (in elements) reach from `pointer` must be readable for `'a`, aligned
     /// and initialised. Other threads may write the elements meanwhile only if any value is acceptable.
-    pub unsafe fn from_raw_parts(pointer: *const T, shape: Vec<usize>, strides: Vec<isize>) -> Self {
-        Self { raw: Raw::new(pointer.cast_mut(), &shape, &strides), shape, strides, lifetime: PhantomData::<&'a [T]> }
+    pub unsafe fn from_raw_parts(pointer: *const T, shape: &'a [usize], strides: &'a [isize]) -> Self {
+        Self { raw: Raw::new(pointer.cast_mut(), shape, strides), shape, strides, lifetime: PhantomData::<&'a [T]> }
     }
 }
 
 impl<T: Copy> View<'_, T> {
     /// The elements in C order of the axes taken in the given order.
-    pub(crate) fn in_order(&self, order: &[usize]) -> crate::Result<Vec<T>>
+    pub fn in_order(&self, order: &[usize]) -> crate::Result<Vec<T>>
     where
         T: Default,
     {
@@ -204,28 +205,30 @@ impl<T: Copy> View<'_, T> {
     }
 }
 
+#[cfg(feature = "python")]
 impl<'a, T: Copy> ViewMut<'a, T> {
     /// A writable view from its parts.
     ///
     /// # Safety
     /// Every element that the shape and the strides (in elements) reach from `pointer` must be writable for `'a` and
     /// aligned, and no two indices may reach the same element. Elements need not be initialised: they are only written.
-    pub unsafe fn from_raw_parts(pointer: *mut T, shape: Vec<usize>, strides: Vec<isize>) -> Self {
-        Self { raw: Raw::new(pointer, &shape, &strides), shape, strides, lifetime: PhantomData::<&'a mut [T]> }
+    pub unsafe fn from_raw_parts(pointer: *mut T, shape: &'a [usize], strides: &'a [isize]) -> Self {
+        Self { raw: Raw::new(pointer, shape, strides), shape, strides, lifetime: PhantomData::<&'a mut [T]> }
     }
 }
 
-impl<'a, T: Copy, D: Dimension> From<ArrayView<'a, T, D>> for View<'a, T> {
-    fn from(view: ArrayView<'a, T, D>) -> Self {
-        let (shape, strides) = (view.shape().to_vec(), view.strides().to_vec());
-        Self { raw: Raw::new(view.as_ptr().cast_mut(), &shape, &strides), shape, strides, lifetime: PhantomData }
+impl<'a, T: Copy, S: Data<Elem = T>, D: Dimension> From<&'a ArrayBase<S, D>> for View<'a, T> {
+    fn from(array: &'a ArrayBase<S, D>) -> Self {
+        let (shape, strides) = (array.shape(), array.strides());
+        Self { raw: Raw::new(array.as_ptr().cast_mut(), shape, strides), shape, strides, lifetime: PhantomData }
     }
 }
 
-impl<'a, T: Copy, D: Dimension> From<ArrayViewMut<'a, T, D>> for ViewMut<'a, T> {
-    fn from(mut view: ArrayViewMut<'a, T, D>) -> Self {
-        let (shape, strides) = (view.shape().to_vec(), view.strides().to_vec());
-        Self { raw: Raw::new(view.as_mut_ptr(), &shape, &strides), shape, strides, lifetime: PhantomData }
+impl<'a, T: Copy, S: DataMut<Elem = T>, D: Dimension> From<&'a mut ArrayBase<S, D>> for ViewMut<'a, T> {
+    fn from(array: &'a mut ArrayBase<S, D>) -> Self {
+        let pointer = array.as_mut_ptr();
+        let (shape, strides) = (array.shape(), array.strides());
+        Self { raw: Raw::new(pointer, shape, strides), shape, strides, lifetime: PhantomData }
     }
 }
 
@@ -233,18 +236,16 @@ macro_rules! accessors {
     ($t:ident) => {
         impl<T> $t<'_, T> {
             /// The length of each axis.
-            #[must_use]
             pub fn shape(&self) -> &[usize] {
-                &self.shape
+                self.shape
             }
 
             /// The distance in elements between neighbours along each axis.
-            #[must_use]
             pub fn strides(&self) -> &[isize] {
-                &self.strides
+                self.strides
             }
 
-            pub(crate) fn raw(&self) -> Raw<T> {
+            pub fn raw(&self) -> Raw<T> {
                 self.raw
             }
         }

@@ -31,10 +31,10 @@ pub(crate) trait Job: Sync {
     /// Fills `into` with staged rows; returns whether the tile needs the exact monoid.
     fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<Self::Plain>) -> bool;
 
-    /// Reduces small windows straight from the array, where the job says that it can; returns whether they need the exact
-    /// monoid.
+    /// Reduces small windows straight from the array; returns whether they need the exact monoid. Jobs that only ever run
+    /// staged plans need not know how.
     fn windows(&self, _: Level, _: &Reading<'_>, _: Monoids, _: &mut Cells<Self::Plain>) -> bool {
-        unreachable!("a plan goes straight for jobs that can")
+        unreachable!("a job without this runs the plans of `Plan::split`, and those are staged")
     }
 
     /// Writes finished rows.

@@ -112,10 +112,11 @@ const HUGE_TILE: usize = 1 << 25;
 const PIECE: usize = 1 << 16;
 
 impl Plan {
-    pub fn new(axes: Vec<AxisRequest>, divisors: [DivisorRule; 2], codes: bool) -> Self {
+    pub fn new(axes: impl DoubleEndedIterator<Item = AxisRequest>, divisors: [DivisorRule; 2], codes: bool) -> Self {
         let (mut flat, mut code) = (1u64, 1u64);
-        let (mut free, mut pooled) = (Vec::new(), Vec::<Pooled>::new());
-        for axis in axes.into_iter().rev() {
+        let rank = axes.size_hint().0;
+        let (mut free, mut pooled) = (Vec::with_capacity(rank), Vec::<Pooled>::with_capacity(rank));
+        for axis in axes.rev() {
             let AxisRequest { spans, len, stride_in, strides_out, counts } = axis;
             let step = if spans.is_some() { flat } else { 0 };
             let code_step = code;

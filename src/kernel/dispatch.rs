@@ -7,8 +7,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 #[cfg(target_arch = "x86_64")]
-use super::vector::{Avx2, Avx512};
-use super::vector::{Baseline, Vectors};
+use crate::vector::{Avx2, Avx512};
+use crate::vector::{Baseline, Vectors};
 
 /// A set of CPU instructions that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,8 +6,8 @@
 
 use super::combine::{From, Into};
 use super::dispatch::Kernel;
-use super::vector::Vectors;
 use crate::reduce::Monoid;
+use crate::vector::Vectors;
 
 /// `[outer][cells][inner] -> [outer][outputs][inner]`, by way of the padded buffers `powers` and `windows`.
 pub(crate) struct Doubling<'a, M: Monoid> {

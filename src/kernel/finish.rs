@@ -2,10 +2,10 @@
 
 use super::dispatch::Kernel;
 use super::stage::Ranking;
-use super::vector::Vectors;
 use crate::element::{Element, Ordered, Position};
 use crate::reduce::Addend;
 use crate::strided::Raw;
+use crate::vector::Vectors;
 
 /// How finished rows relate to the rows of an array.
 #[derive(Clone, Copy, Debug)]
@@ -236,7 +236,8 @@ impl<T: Element> Kernel for Divide<'_, T> {
 
     #[inline(always)]
     fn run<V: Vectors>(self, _: V) {
-        for (row, values) in self.values.chunks_exact_mut(self.row).enumerate() {
+        // Cells that no window covers make rows of no cotangents.
+        for (row, values) in self.values.chunks_exact_mut(self.row.max(1)).enumerate() {
             let divisor = self.divisors.rows.get(row).copied().unwrap_or(1.0);
             let reciprocal = 1.0 / divisor;
             let divide = size_of::<T>() == 8;

@@ -2,9 +2,9 @@
 
 use super::combine::{From, Into, combine};
 use super::dispatch::Kernel;
-use super::vector::Vectors;
 use crate::reduce::Monoid;
 use crate::spans::Span;
+use crate::vector::Vectors;
 
 /// `[outer][cells][inner] -> [outer][spans][inner]`.
 pub(crate) struct Fold<'a, M: Monoid> {

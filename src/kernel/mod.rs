@@ -13,7 +13,6 @@ pub(crate) mod route;
 pub(crate) mod runs;
 pub(crate) mod slide;
 pub(crate) mod stage;
-pub(crate) mod vector;
 pub(crate) mod windows;
 
 use crate::reduce::Monoid;

@@ -5,9 +5,9 @@
 //! the first cell of the window, in the flat order of the pooled axes. (Larger windows keep the offsets themselves.)
 
 use super::dispatch::Kernel;
-use super::vector::Vectors;
 use crate::element::Position;
 use crate::strided::Raw;
+use crate::vector::Vectors;
 
 /// Turns flat indices into offsets, by subtracting the index of each window's first cell, and these into codes.
 pub(crate) struct Encode<'a, P> {

@@ -2,9 +2,9 @@
 
 use super::combine::{From, Into};
 use super::dispatch::Kernel;
-use super::vector::Vectors;
 use crate::reduce::Monoid;
 use crate::spans::Span;
+use crate::vector::Vectors;
 
 /// `[rows][cells][lanes] -> [rows][spans][lanes]`, for few lanes.
 pub(crate) struct Runs<'a, M: Monoid> {

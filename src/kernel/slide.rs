@@ -6,8 +6,8 @@
 
 use super::combine::{From, Into, combine};
 use super::dispatch::Kernel;
-use super::vector::Vectors;
 use crate::reduce::Monoid;
+use crate::vector::Vectors;
 
 /// `[rows][input phases][cells] -> [rows][output phases][run]`.
 pub(crate) struct Slide<'a, M: Monoid> {

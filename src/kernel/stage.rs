@@ -2,10 +2,10 @@
 
 use super::dispatch::Kernel;
 use super::doubling::next_cell;
-use super::vector::Vectors;
 use crate::element::{Element, Ordered, Position};
 use crate::reduce::Addend;
 use crate::strided::Raw;
+use crate::vector::Vectors;
 
 /// How staged rows relate to the rows of an array. Positions are those of the axis that the first pass reduces along.
 #[derive(Clone, Copy, Debug)]

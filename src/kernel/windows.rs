@@ -6,9 +6,9 @@ use std::marker::PhantomData;
 use super::combine::Into;
 use super::dispatch::Kernel;
 use super::stage::Lift;
-use super::vector::Vectors;
 use crate::reduce::{Monoid, Tag};
 use crate::strided::Raw;
+use crate::vector::Vectors;
 
 /// How far ahead of what is read memory is asked for, in bytes: what a core moves while memory answers. Without it the
 /// pooling of 100 MB by 2x2 takes 11.0 ms instead of 6.0 on two cores with a far L3 cache; 2 KiB and 8 KiB are 10 % slower.

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::pool::Solved;
+use super::solved::Solved;
 use crate::element::{Element, Ordered, Position};
 use crate::engine::{self, DivisorRule, Finishing, Job, Monoids, Reading, Staging, Winners};
 use crate::error::Result;

@@ -3,7 +3,7 @@
 use ndarray::{ArrayD, ArrayView, Dimension};
 
 use super::extreme::{Second, extreme};
-use super::pool::{Solved, zeros};
+use super::solved::{Solved, zeros};
 use super::sum::{Lowering, mean_gradient, sum};
 use crate::element::{Element, Kind};
 use crate::engine::{self, Offsets, Routed, RoutedAxis, Winners};
@@ -38,7 +38,7 @@ impl<T: Element> Pullback<T> {
     /// [`PoolError::Value`] if the shape is not that of the result.
     pub fn pull<D: Dimension>(&self, dy: &ArrayView<'_, T, D>) -> Result<ArrayD<T>> {
         let mut dx = zeros(self.map.solved().shape())?;
-        self.map.pull(&View::from(dy.clone()), &ViewMut::from(dx.view_mut()), &Parallel::default())?;
+        self.map.pull(&View::from(dy), &ViewMut::from(&mut dx), &Parallel::default())?;
         Ok(dx)
     }
 
@@ -47,9 +47,9 @@ impl<T: Element> Pullback<T> {
     /// # Errors
     /// [`PoolError::Value`] if the shape is not that of `x`.
     pub fn push<D: Dimension>(&self, dx: &ArrayView<'_, T, D>) -> Result<ArrayD<T>> {
-        let mut dy = zeros(&self.map.solved().output_shape())?;
-        let place = ViewMut::from(dy.view_mut());
-        self.map.push(&View::from(dx.clone()), &place, &Parallel::default())?;
+        let mut dy = zeros(self.map.solved().output_shape())?;
+        let place = ViewMut::from(&mut dy);
+        self.map.push(&View::from(dx), &place, &Parallel::default())?;
         self.map.solved().fill(&place, T::default(), 1);
         Ok(dy)
     }
@@ -71,7 +71,7 @@ impl Differentiable {
         dx: &ViewMut<'_, T>,
         parallel: &Parallel<'_>,
     ) -> Result<()> {
-        expect_shape("dy", dy.shape(), &self.solved().output_shape())?;
+        expect_shape("dy", dy.shape(), self.solved().output_shape())?;
         if dx.shape().contains(&0) {
             return Ok(());
         }

@@ -3,10 +3,12 @@
 mod extreme;
 mod gradient;
 mod pool;
+mod solved;
 mod sum;
 
 pub use gradient::Pullback;
-pub use pool::{Pool, Solved};
+pub use pool::Pool;
+pub use solved::Solved;
 
 // The binding calls operations on views whose types it chooses at run time.
 #[cfg(feature = "python")]

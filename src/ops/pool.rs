@@ -1,12 +1,13 @@
 //! Pooling of any axes: the geometry of a call, and the operations that share it.
 
-use ndarray::{ArrayD, ArrayView, ArrayViewMut, Dimension, IxDyn};
+use ndarray::{ArrayD, ArrayView, ArrayViewMut, Dimension};
 
 use super::extreme::{Second, extreme};
 use super::gradient::{Differentiable, MeanMap, Pullback, RouteMap};
+use super::solved::{Solved, zeros};
 use super::sum::{Lowering, count, sum};
 use crate::element::{Element, Kind};
-use crate::engine::{AxisRequest, DivisorRule, Plan};
+use crate::engine::DivisorRule;
 use crate::error::{PoolError, Result, Shape};
 use crate::parallel::Parallel;
 use crate::spans::{Bins, Spans};
@@ -126,21 +127,21 @@ impl Pool {
 
     fn solve_axes(&self, shape: &[usize]) -> Result<Solved> {
         let rank = shape.len();
-        let axes = if let Some(axes) = &self.axes {
-            axes.clone()
-        } else {
-            let first = rank.checked_sub(self.extents.len()).ok_or_else(|| {
-                let rule = format!("has fewer axes than the {} that are pooled", self.extents.len());
+        let pooled = self.extents.len();
+        let first = match &self.axes {
+            Some(axes) if axes.len() == pooled => 0,
+            Some(axes) => {
+                let rule = format!("must name one axis for each of the {pooled} windows");
+                return Err(PoolError::value("axis", Shape(axes), rule));
+            }
+            None => rank.checked_sub(pooled).ok_or_else(|| {
+                let rule = format!("has fewer axes than the {pooled} that are pooled");
                 PoolError::value("x", format!("an array of shape {}", Shape(shape)), rule)
-            })?;
-            (first..rank).collect()
+            })?,
         };
-        if axes.len() != self.extents.len() {
-            let rule = format!("must name one axis for each of the {} windows", self.extents.len());
-            return Err(PoolError::value("axis", Shape(&axes), rule));
-        }
         let mut spans = vec![None; rank];
-        for (&axis, &extent) in axes.iter().zip(&self.extents) {
+        for (j, &extent) in self.extents.iter().enumerate() {
+            let axis = self.axes.as_ref().map_or(first + j, |axes| axes[j]);
             if axis >= rank {
                 return Err(PoolError::value("axis", axis, format!("is not an axis of an array of rank {rank}")));
             }
@@ -152,18 +153,12 @@ impl Pool {
         if self.divisor == Some(0) {
             return Err(PoolError::value("divisor_override", 0, "must not be zero"));
         }
-        let solved = Solved {
-            shape: shape.to_vec(),
-            spans,
-            fill_value: self.fill_value,
-            rule: match self.divisor {
-                Some(divisor) => DivisorRule::Fixed(divisor as f64),
-                None if self.count_include_pad => DivisorRule::Padded,
-                None => DivisorRule::Cells,
-            },
+        let rule = match self.divisor {
+            Some(divisor) => DivisorRule::Fixed(divisor as f64),
+            None if self.count_include_pad => DivisorRule::Padded,
+            None => DivisorRule::Cells,
         };
-        solved.expect_fit()?;
-        Ok(solved)
+        Solved::new(shape, spans, self.fill_value, rule)
     }
 
     /// The shape of the result for an array of the given shape.
@@ -171,7 +166,7 @@ impl Pool {
     /// # Errors
     /// As [`Pool::solve`], but windows may be empty.
     pub fn output_shape(&self, shape: &[usize]) -> Result<Vec<usize>> {
-        Ok(self.solve_axes(shape)?.output_shape())
+        Ok(self.solve_axes(shape)?.output_shape().to_vec())
     }
 
     /// The largest value of each window. The first NaN wins; of equal values, the first.
@@ -192,7 +187,7 @@ impl Pool {
 
     fn extreme<T: Element, D: Dimension>(&self, x: &ArrayView<'_, T, D>, reversed: bool) -> Result<ArrayD<T>> {
         let solved = self.solve(x.shape())?;
-        filled(&solved, |y| extreme(&View::from(x.clone()), &solved, reversed, y, &Second::None, &Parallel::default()))
+        filled(&solved, |y| extreme(&View::from(x), &solved, reversed, y, &Second::None, &Parallel::default()))
     }
 
     /// The largest value of each window, written to `y`.
@@ -205,8 +200,9 @@ impl Pool {
         y: ArrayViewMut<'_, T, E>,
     ) -> Result<()> {
         let solved = self.solve(x.shape())?;
-        let y = solved.target(y)?;
-        extreme(&View::from(x.clone()), &solved, false, &y, &Second::None, &Parallel::default())?;
+        let mut y = y;
+        let y = solved.target(&mut y)?;
+        extreme(&View::from(x), &solved, false, &y, &Second::None, &Parallel::default())?;
         solved.fill_empty(&y);
         Ok(())
     }
@@ -239,10 +235,10 @@ impl Pool {
         reversed: bool,
     ) -> Result<(ArrayD<T>, ArrayD<i64>)> {
         let solved = self.solve(x.shape())?;
-        let mut indices = zeros(&solved.output_shape())?;
-        let place = ViewMut::from(indices.view_mut());
+        let mut indices = zeros(solved.output_shape())?;
+        let place = ViewMut::from(&mut indices);
         let second = Second::Indices(&place);
-        let x = View::from(x.clone());
+        let x = View::from(x);
         let y = filled(&solved, |y| extreme(&x, &solved, reversed, y, &second, &Parallel::default()))?;
         if solved.fill_value.is_some() {
             solved.fill(&place, -1, 1);
@@ -279,8 +275,9 @@ impl Pool {
             return Err(PoolError::wrong_type("y", Y::NAME, format!("cannot hold the mean of {}", T::NAME)));
         }
         let solved = self.solve(x.shape())?;
-        let y = solved.target(y)?;
-        sum(&View::from(x.clone()), &solved, Lowering::Mean(solved.rule), &y, &Parallel::default())?;
+        let mut y = y;
+        let y = solved.target(&mut y)?;
+        sum(&View::from(x), &solved, Lowering::Mean(solved.rule), &y, &Parallel::default())?;
         solved.fill_empty(&y);
         Ok(())
     }
@@ -291,7 +288,7 @@ impl Pool {
         lowering: impl Fn(&Solved) -> Lowering,
     ) -> Result<ArrayD<Y>> {
         let solved = self.solve(x.shape())?;
-        filled(&solved, |y| sum(&View::from(x.clone()), &solved, lowering(&solved), y, &Parallel::default()))
+        filled(&solved, |y| sum(&View::from(x), &solved, lowering(&solved), y, &Parallel::default()))
     }
 
     /// The number of real cells of each window.
@@ -336,7 +333,7 @@ impl Pool {
         reversed: bool,
     ) -> Result<(ArrayD<T>, Pullback<T>)> {
         let solved = self.solve(x.shape())?;
-        let x = View::from(x.clone());
+        let x = View::from(x);
         let mut map = RouteMap::new::<T>(&solved, x.strides())?;
         let y = filled(&solved, |y| map.record(&x, reversed, y, &Parallel::default()))?;
         Ok((y, Pullback::new(Differentiable::Route(map))))
@@ -381,161 +378,11 @@ fn solve_extent(extent: Extent, len: usize) -> Result<Spans> {
     }
 }
 
-/// An operation solved for one shape.
-#[derive(Clone, Debug)]
-pub struct Solved {
-    shape: Vec<usize>,
-    spans: Vec<Option<Spans>>,
-    fill_value: Option<f64>,
-    pub(crate) rule: DivisorRule,
-}
-
-impl Solved {
-    /// The shape it was solved for.
-    #[must_use]
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    /// The shape of the result.
-    #[must_use]
-    pub fn output_shape(&self) -> Vec<usize> {
-        let len = |(&len, spans): (&usize, &Option<Spans>)| spans.as_ref().map_or(len, Spans::len_out);
-        self.shape.iter().zip(&self.spans).map(len).collect()
-    }
-
-    pub(crate) fn spans(&self) -> &[Option<Spans>] {
-        &self.spans
-    }
-
-    /// The product of the lengths of the pooled axes: one past the largest index.
-    pub(crate) fn plane_cells(&self) -> usize {
-        let pooled = self.shape.iter().zip(&self.spans).filter(|(_, spans)| spans.is_some());
-        pooled.fold(1, |cells, (&len, _)| cells.saturating_mul(len))
-    }
-
-    /// The most cells of a window.
-    pub(crate) fn window_cells(&self) -> usize {
-        self.spans.iter().flatten().map(Spans::max_len).fold(1, usize::saturating_mul)
-    }
-
-    /// Refuses results that no array can hold.
-    fn expect_fit(&self) -> Result<()> {
-        let shape = self.output_shape();
-        let cells = shape.iter().try_fold(1usize, |cells, &len| cells.checked_mul(len));
-        if cells.is_none_or(|cells| cells > isize::MAX as usize / 8) {
-            return Err(PoolError::value("output shape", Shape(&shape), "is more than an array can hold"));
-        }
-        Ok(())
-    }
-
-    /// Refuses windows without a real cell.
-    fn expect_cells(&self) -> Result<()> {
-        let empty = |spans: &Option<Spans>| spans.as_ref().is_some_and(Spans::any_empty);
-        let Some(axis) = self.spans.iter().position(empty) else { return Ok(()) };
-        let rule = format!("leaves a window of axis {axis} without a real cell: give fill_value, or pad less");
-        Err(PoolError::value("padding", format!("on an axis of {} cells", self.shape[axis]), rule))
-    }
-
-    /// Writes the fill value, if there is one, to every output without a real cell.
-    fn fill_empty<T: Element>(&self, y: &ViewMut<'_, T>) {
-        if let Some(value) = self.fill_value {
-            self.fill(y, T::from_f64(value), 1);
-        }
-    }
-
-    /// Writes `value` to every output with fewer than `least` real cells.
-    pub(crate) fn fill<T: Copy>(&self, y: &ViewMut<'_, T>, value: T, least: usize) {
-        let lens = self.output_shape();
-        let counts: Vec<Vec<usize>> = self
-            .spans
-            .iter()
-            .zip(&lens)
-            .map(|(spans, &len)| (0..len).map(|o| spans.as_ref().map_or(1, |spans| spans.at(o).len)).collect())
-            .collect();
-        if counts.iter().all(|counts| counts.iter().all(|&count| count >= least)) || lens.contains(&0) {
-            return;
-        }
-        // An odometer over all outputs.
-        let mut at = vec![0; lens.len()];
-        loop {
-            let cells = at.iter().zip(&counts).fold(1usize, |cells, (&o, counts)| cells.saturating_mul(counts[o]));
-            if cells < least {
-                let offset = at.iter().zip(y.strides()).map(|(&o, stride)| o as isize * stride).sum();
-                y.raw().scatter(offset, 1, 1, |_| value);
-            }
-            let Some(axis) = (0..lens.len()).rev().find(|&axis| at[axis] + 1 < lens[axis]) else { return };
-            at[axis] += 1;
-            at[axis + 1..].fill(0);
-        }
-    }
-
-    /// The plan of the forward pass.
-    pub(crate) fn plan(&self, x: &[isize], y: [&[isize]; 2], divisor: DivisorRule, codes: bool) -> Plan {
-        let axis = |j: usize| AxisRequest {
-            spans: self.spans[j].clone(),
-            len: self.shape[j],
-            stride_in: x[j],
-            strides_out: [y[0][j], y[1][j]],
-            counts: self.spans[j].clone(),
-        };
-        Plan::new((0..self.shape.len()).map(axis).collect(), [DivisorRule::None, divisor], codes)
-    }
-
-    /// The plan of the gradient of a mean: cotangents, summed over transposed spans, and divided: where they come in, or if
-    /// all divisors are the same, when they are summed.
-    pub(crate) fn transposed_plan(&self, cotangents: &[isize], dx: &[isize], divisor: DivisorRule) -> Plan {
-        let axis = |j: usize| AxisRequest {
-            spans: self.spans[j].as_ref().map(Spans::transposed),
-            len: self.spans[j].as_ref().map_or(self.shape[j], Spans::len_out),
-            stride_in: cotangents[j],
-            strides_out: [dx[j]; 2],
-            counts: self.spans[j].clone(),
-        };
-        let divisors = match self.uniform_divisor(divisor) {
-            Some(number) => [DivisorRule::None, DivisorRule::Fixed(number)],
-            None => [divisor, DivisorRule::None],
-        };
-        Plan::new((0..self.shape.len()).map(axis).collect(), divisors, false)
-    }
-
-    /// The divisor of every window, if they have the same.
-    fn uniform_divisor(&self, rule: DivisorRule) -> Option<f64> {
-        let include_pad = match rule {
-            DivisorRule::None => return None,
-            DivisorRule::Fixed(divisor) => return Some(divisor),
-            DivisorRule::Cells => false,
-            DivisorRule::Padded => true,
-        };
-        let mut pooled = self.spans.iter().flatten();
-        let count = |spans: &Spans| spans.uniform_count(include_pad).then(|| spans.count(0, include_pad) as f64);
-        pooled.try_fold(1.0, |product, spans| Some(product * count(spans)?))
-    }
-
-    /// Checks the shape of a result array.
-    fn target<'a, T: Copy, D: Dimension>(&self, y: ArrayViewMut<'a, T, D>) -> Result<ViewMut<'a, T>> {
-        if y.shape() == self.output_shape() {
-            return Ok(ViewMut::from(y));
-        }
-        let rule = format!("must have the shape of the result, {}", Shape(&self.output_shape()));
-        Err(PoolError::value("y", format!("an array of shape {}", Shape(y.shape())), rule))
-    }
-}
-
 /// A new array of the result's shape, filled by `fill`.
 fn filled<T: Element>(solved: &Solved, fill: impl FnOnce(&ViewMut<'_, T>) -> Result<()>) -> Result<ArrayD<T>> {
-    let mut y = zeros(&solved.output_shape())?;
-    let place = ViewMut::from(y.view_mut());
+    let mut y = zeros(solved.output_shape())?;
+    let place = ViewMut::from(&mut y);
     fill(&place)?;
     solved.fill_empty(&place);
     Ok(y)
-}
-
-/// A new array of zeros, or [`PoolError::Memory`].
-pub(super) fn zeros<T: Copy + Default>(shape: &[usize]) -> Result<ArrayD<T>> {
-    let len = shape.iter().product();
-    let mut values = crate::error::try_vec(len)?;
-    values.resize(len, T::default());
-    let memory = |_| PoolError::Memory { bytes: len * size_of::<T>() };
-    ArrayD::from_shape_vec(IxDyn(shape), values).map_err(memory)
 }

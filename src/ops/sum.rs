@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::pool::Solved;
+use super::solved::Solved;
 use crate::element::{Element, Kind};
 use crate::engine::{self, DivisorRule, Finishing, Job, Monoids, Reading, Staging};
 use crate::error::Result;

@@ -60,11 +60,28 @@ fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny
     }
 }
 
-/// One number for each of `n` axes, from a number or a sequence of `n`.
-pub(super) fn per_axis(argument: &str, value: &Bound<'_, PyAny>, n: usize, least: i64) -> PyResult<Vec<usize>> {
+/// A value for each axis: one for all of them, or one each.
+pub(super) enum PerAxis<T> {
+    All(T),
+    Each(Vec<T>),
+}
+
+impl<T: Copy> PerAxis<T> {
+    pub fn at(&self, axis: usize) -> T {
+        match self {
+            Self::All(value) => *value,
+            Self::Each(values) => values[axis],
+        }
+    }
+}
+
+/// A number for each of `n` axes, from a number or a sequence of `n`.
+pub(super) fn per_axis(argument: &str, value: &Bound<'_, PyAny>, n: usize, least: i64) -> PyResult<PerAxis<usize>> {
     match items(value)? {
-        None => Ok(vec![size(argument, value, least)?; n]),
-        Some(items) if items.len() == n => items.iter().map(|item| size(argument, item, least)).collect(),
+        None => Ok(PerAxis::All(size(argument, value, least)?)),
+        Some(items) if items.len() == n => {
+            items.iter().map(|item| size(argument, item, least)).collect::<PyResult<_>>().map(PerAxis::Each)
+        }
         Some(items) => {
             let message = format!("{argument}: {} has {} values; give one, or {n}", value.repr()?, items.len());
             Err(PyValueError::new_err(message))
@@ -89,38 +106,33 @@ pub(super) struct Geometry<'a, 'py> {
 
 impl Geometry<'_, '_> {
     pub fn pool(&self, n: usize) -> PyResult<Pool> {
-        let kernels = per_axis(self.argument, self.kernel, n, 1)?;
-        let strides = match self.stride {
-            Some(stride) => per_axis("stride", stride, n, 1)?,
-            None => kernels.clone(),
-        };
-        let dilations = per_axis("dilation", self.dilation, n, 1)?;
+        let kernel = per_axis(self.argument, self.kernel, n, 1)?;
+        let stride = self.stride.map(|stride| per_axis("stride", stride, n, 1)).transpose()?;
+        let dilation = per_axis("dilation", self.dilation, n, 1)?;
         let pad = padding(self.padding, n)?;
-        let windows: Vec<Window> = (0..n)
-            .map(|j| {
-                let window =
-                    Window::new(kernels[j]).stride(strides[j]).dilation(dilations[j]).ceil_mode(self.ceil_mode);
-                match &pad {
-                    Pad::Cells(cells) => window.padding(cells[j].0, cells[j].1),
-                    Pad::Same => window.same(),
-                    Pad::SameLower => window.same_lower(),
-                }
-            })
-            .collect();
-        Ok(Pool::windows(&windows))
+        let window = |j| {
+            let stride = stride.as_ref().unwrap_or(&kernel).at(j);
+            let window = Window::new(kernel.at(j)).stride(stride).dilation(dilation.at(j)).ceil_mode(self.ceil_mode);
+            match &pad {
+                Pad::Cells(cells) => window.padding(cells.at(j).0, cells.at(j).1),
+                Pad::Same => window.same(),
+                Pad::SameLower => window.same_lower(),
+            }
+        };
+        Ok(Pool::windows(&(0..n).map(window).collect::<Vec<_>>()))
     }
 }
 
 enum Pad {
-    Cells(Vec<(usize, usize)>),
+    Cells(PerAxis<(usize, usize)>),
     Same,
     SameLower,
 }
 
 fn padding(value: &Bound<'_, PyAny>, n: usize) -> PyResult<Pad> {
     if let Ok(name) = value.cast::<PyString>() {
-        return match name.to_string().as_str() {
-            "valid" => Ok(Pad::Cells(vec![(0, 0); n])),
+        return match &*name.to_cow()? {
+            "valid" => Ok(Pad::Cells(PerAxis::All((0, 0)))),
             "same" => Ok(Pad::Same),
             "same_lower" => Ok(Pad::SameLower),
             _ => {
@@ -131,7 +143,7 @@ fn padding(value: &Bound<'_, PyAny>, n: usize) -> PyResult<Pad> {
     }
     let Some(sides) = items(value)? else {
         let cells = size("padding", value, 0)?;
-        return Ok(Pad::Cells(vec![(cells, cells); n]));
+        return Ok(Pad::Cells(PerAxis::All((cells, cells))));
     };
     let rule = || format!("give one int, {n} ints, or {n} pairs (before, after)");
     if sides.len() != n {
@@ -148,7 +160,7 @@ fn padding(value: &Bound<'_, PyAny>, n: usize) -> PyResult<Pad> {
     if pairs.iter().any(|&pair| pair != pairs[0]) {
         return Err(PyValueError::new_err(format!("padding: {} mixes ints and pairs; {}", value.repr()?, rule())));
     }
-    Ok(Pad::Cells(pads))
+    Ok(Pad::Cells(PerAxis::Each(pads)))
 }
 
 /// The axes of a call on an array of rank `rank`, in ascending order with the places they were given in.

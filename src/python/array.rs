@@ -4,6 +4,8 @@
 //! known dtype; anything else is copied by NumPy first or refused. Results are allocated by NumPy in the memory order of
 //! the array they were made from.
 
+use std::borrow::Cow;
+
 use numpy::PY_ARRAY_API;
 use numpy::npyffi::{self, NpyTypes, PyArray_CheckExact, PyArrayObject, PyArrayObject_fields};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -272,7 +274,8 @@ impl<'py> Array<'py> {
 
     /// Takes a result array: writable, native, of the shape and dtype wanted, overlapping neither itself nor an input.
     pub fn target(object: &Bound<'py, PyAny>, dtype: DType, shape: &[usize], inputs: &[&Self]) -> PyResult<Self> {
-        let given = interop(object.py(), "as_target")?.call1((object,))?;
+        let given =
+            if is_exact(object) { object.clone() } else { interop(object.py(), "as_target")?.call1((object,))? };
         let refuse = |what: String| Err(PyValueError::new_err(format!("out: {what}")));
         let descr = object_descr(&given);
         if DType::of_descr(&descr)? != Some(dtype) || !native(&descr) {
@@ -304,16 +307,16 @@ impl<'py> Array<'py> {
         Ok(target)
     }
 
-    /// A new array, not initialised, in the memory order of this one; `kept` says which axes of this one it has.
+    /// A new array, not initialised, in the memory order of this one, without the dropped axes.
     pub fn like(
         &self,
         dtype: DType,
         descr: Option<&Bound<'py, PyAny>>,
         shape: &[usize],
-        kept: &[usize],
+        dropped: &[usize],
     ) -> PyResult<Self> {
         let own = || (dtype == self.dtype).then(|| object_descr(&self.object));
-        let strides: Vec<isize> = kept.iter().map(|&axis| self.strides[axis]).collect();
+        let strides = kept(&self.strides, dropped);
         Self::new(self.object.py(), dtype, descr.cloned().or_else(own), shape, &strides)
     }
 
@@ -326,25 +329,30 @@ impl<'py> Array<'py> {
         like: &[isize],
     ) -> PyResult<Self> {
         let descr = descr.map_or_else(|| descr_of(py, dtype), Ok)?;
-        let strides = memory_order(shape, like);
-        let mut dims: Vec<isize> = shape.iter().map(|&len| len as isize).collect();
-        let mut byte_strides: Vec<isize> = strides.iter().map(|stride| stride * dtype.size() as isize).collect();
-        // SAFETY: a call of NumPy's C API with arrays of `nd` dimensions and strides; it takes over one reference to the
+        let mut strides = memory_order(shape, like);
+        let size = dtype.size() as isize;
+        for stride in &mut strides {
+            *stride *= size;
+        }
+        // SAFETY: a call of NumPy's C API with arrays of `nd` dimensions and strides, which it only reads; it takes over one reference to the
         // descriptor, which `into_ptr` gives away, and returns a new array or null with an error set.
         let object = unsafe {
             let array = PY_ARRAY_API.PyArray_NewFromDescr(
                 py,
                 npyffi::get_type_object(py, NpyTypes::PyArray_Type),
                 descr.into_ptr().cast(),
-                dims.len() as i32,
-                dims.as_mut_ptr(),
-                byte_strides.as_mut_ptr(),
+                shape.len() as i32,
+                shape.as_ptr().cast_mut().cast(),
+                strides.as_mut_ptr(),
                 std::ptr::null_mut(),
                 0,
                 std::ptr::null_mut(),
             );
             Bound::from_owned_ptr_or_err(py, array)?
         };
+        for stride in &mut strides {
+            *stride /= size;
+        }
         let data = fields(&object).data.cast();
         Ok(Self { object, dtype, data, shape: shape.to_vec(), strides, restore: None })
     }
@@ -362,14 +370,14 @@ impl<'py> Array<'py> {
         debug_assert_eq!(T::NAME, self.dtype.name());
         // SAFETY: the gate has checked the layout, `object` keeps the memory, and every value of these types is valid.
         // Other threads may write the array meanwhile: the results are then anybody's, the accesses stay inside.
-        unsafe { View::from_raw_parts(self.data.cast(), self.shape.clone(), self.strides.clone()) }
+        unsafe { View::from_raw_parts(self.data.cast(), &self.shape, &self.strides) }
     }
 
     /// To write; only for arrays from [`Array::target`] and [`Array::like`].
     pub fn view_mut<T: crate::Element>(&self) -> ViewMut<'_, T> {
         debug_assert_eq!(T::NAME, self.dtype.name());
         // SAFETY: as above; `target` has refused what overlaps, and nobody else knows an array from `like`.
-        unsafe { ViewMut::from_raw_parts(self.data.cast(), self.shape.clone(), self.strides.clone()) }
+        unsafe { ViewMut::from_raw_parts(self.data.cast(), &self.shape, &self.strides) }
     }
 
     /// The NumPy array.
@@ -430,17 +438,21 @@ fn tidy(shape: &[usize], strides: &mut [isize]) {
 
 /// The strides of a new array whose axes lie in memory in the order of the given strides.
 fn memory_order(shape: &[usize], like: &[isize]) -> Vec<isize> {
-    let mut order: Vec<usize> = (0..shape.len()).collect();
-    // A broadcast axis has no order of its own; it stays outside. The sort is stable, so ties keep the order of the axes.
-    let key = |&axis: &usize| std::cmp::Reverse(if like[axis] == 0 { usize::MAX } else { like[axis].unsigned_abs() });
-    order.sort_by_key(key);
-    let mut strides = vec![0; shape.len()];
-    let mut step = 1;
-    for &axis in order.iter().rev() {
-        strides[axis] = step;
-        step *= shape[axis].max(1) as isize;
+    // A broadcast axis has no order of its own; it stays outside. Of equal strides, the later axis is the inner one.
+    let reach = |axis: usize| if like[axis] == 0 { usize::MAX } else { like[axis].unsigned_abs() };
+    let inside = |axis: usize, other: usize| (reach(other), axis) < (reach(axis), other);
+    let rank = shape.len();
+    let step =
+        |axis| (0..rank).filter(|&other| inside(axis, other)).map(|other| shape[other].max(1) as isize).product();
+    (0..rank).map(step).collect()
+}
+
+/// A shape, or strides, without the dropped axes.
+pub(super) fn kept<'a, T: Copy>(of: &'a [T], dropped: &[usize]) -> Cow<'a, [T]> {
+    if dropped.is_empty() {
+        return Cow::Borrowed(of);
     }
-    strides
+    of.iter().enumerate().filter(|(axis, _)| !dropped.contains(axis)).map(|(_, &len)| len).collect()
 }
 
 fn native(descr: &Bound<'_, PyAny>) -> bool {

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use super::arguments::{Geometry, axes, count, per_axis, size};
-use super::array::{Array, DType, descr_of, with_dtype};
+use super::array::{Array, DType, descr_of, kept, with_dtype};
 use super::error::compute;
 use super::gradient::{Recorded, Tape};
 use crate::element::Element;
@@ -29,7 +29,7 @@ impl Mode {
             let message = format!("mode: {} ({}) must be a str", mode.repr()?, mode.get_type().name()?);
             return Err(PyTypeError::new_err(message));
         };
-        Ok(match name.to_string().as_str() {
+        Ok(match &*name.to_cow()? {
             "max" => Self::Max,
             "min" => Self::Min,
             "sum" => Self::Sum,
@@ -61,7 +61,7 @@ struct Options<'a, 'py> {
 /// `max_pool*` and `min_pool*`.
 #[pyfunction]
 #[pyo3(signature = (x, rank, minimum, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout, out))]
-#[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
+#[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // the arguments of the Python function
 pub(super) fn extreme_pool<'py>(
     x: &Bound<'py, PyAny>,
     rank: usize,
@@ -79,7 +79,7 @@ pub(super) fn extreme_pool<'py>(
     let geometry = Geometry { argument: "kernel_size", kernel: kernel_size, stride, padding, dilation, ceil_mode };
     let pool = geometry.pool(rank)?.axes(&spatial(&x, rank, layout)?);
     let mode = if minimum { Mode::Min } else { Mode::Max };
-    execute(&x, &pool, mode, &Options { return_indices, ..Options::default() }, out)
+    execute(&x, pool, mode, &Options { return_indices, ..Options::default() }, out)
 }
 
 /// `avg_pool*`.
@@ -87,7 +87,7 @@ pub(super) fn extreme_pool<'py>(
 #[pyo3(signature = (
     x, rank, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, dilation, dtype, layout, out
 ))]
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments)] // the arguments of the Python function
 pub(super) fn mean_pool<'py>(
     x: &Bound<'py, PyAny>,
     rank: usize,
@@ -108,7 +108,7 @@ pub(super) fn mean_pool<'py>(
     if let Some(divisor) = divisor_override {
         pool = pool.divisor(size("divisor_override", divisor, 1)?);
     }
-    execute(&x, &pool, Mode::Avg, &Options { dtype, ..Options::default() }, out)
+    execute(&x, pool, Mode::Avg, &Options { dtype, ..Options::default() }, out)
 }
 
 /// `adaptive_avg_pool*` and `adaptive_max_pool*`.
@@ -139,10 +139,10 @@ pub(super) fn adaptive_pool<'py>(
             };
             items.iter().zip(&axes).map(size).collect::<PyResult<Vec<_>>>()?
         }
-        _ => per_axis("output_size", output_size, rank, 1)?,
+        _ => vec![size("output_size", output_size, 1)?; rank],
     };
     let pool = Pool::adaptive(&sizes).axes(&axes);
-    execute(&x, &pool, Mode::parse(mode)?, &Options { return_indices, ..Options::default() }, out)
+    execute(&x, pool, Mode::parse(mode)?, &Options { return_indices, ..Options::default() }, out)
 }
 
 /// `global_pool`.
@@ -169,7 +169,7 @@ pub(super) fn global_pool<'py>(
     let axes = spatial(&x, rank - 2, layout)?;
     let dropped = if keepdims { &[][..] } else { &axes };
     let pool = Pool::global(axes.len()).axes(&axes);
-    execute(&x, &pool, Mode::parse(mode)?, &Options { return_indices, dtype, dropped, ..Options::default() }, out)
+    execute(&x, pool, Mode::parse(mode)?, &Options { return_indices, dtype, dropped, ..Options::default() }, out)
 }
 
 /// `pool`.
@@ -178,7 +178,7 @@ pub(super) fn global_pool<'py>(
     x, window, mode, axis, stride, padding, dilation, ceil_mode, count_include_pad, min_count, fill_value, return_indices,
     dtype, out
 ))]
-#[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
+#[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // the arguments of the Python function
 pub(super) fn pool<'py>(
     x: &Bound<'py, PyAny>,
     window: &Bound<'py, PyAny>,
@@ -208,7 +208,7 @@ pub(super) fn pool<'py>(
     let pool = geometry.pool(axes.len())?.axes(&axes).count_include_pad(count_include_pad);
     let min_count = size("min_count", min_count, 1)?;
     let options = Options { return_indices, dtype, fill_value, min_count, dropped: &[] };
-    execute(&x, &pool, mode, &options, out)
+    execute(&x, pool, mode, &options, out)
 }
 
 /// The shape that `pool` gives.
@@ -224,7 +224,8 @@ pub(super) fn output_shape<'py>(
     ceil_mode: bool,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let rank = count(shape)?.unwrap_or(1);
-    let shape = per_axis("shape", shape, rank, 0)?;
+    let lens = per_axis("shape", shape, rank, 0)?;
+    let shape: Vec<usize> = (0..rank).map(|axis| lens.at(axis)).collect();
     let axes = pooled_axes(rank, window, axis)?;
     let geometry = Geometry { argument: "window", kernel: window, stride, padding, dilation, ceil_mode };
     let lens = geometry.pool(axes.len())?.axes(&axes).output_shape(&shape)?;
@@ -273,7 +274,7 @@ fn spatial(x: &Array<'_>, rank: usize, layout: &Bound<'_, PyAny>) -> PyResult<Ve
 /// Pools `x`: solves, finds the places for results, computes, and wraps.
 fn execute<'py>(
     x: &Array<'py>,
-    pool: &Pool,
+    mut pool: Pool,
     mode: Mode,
     options: &Options<'_, 'py>,
     out: Option<&Bound<'py, PyAny>>,
@@ -284,10 +285,11 @@ fn execute<'py>(
     }
     let (dtype, descr) = result_dtype(x.dtype, mode, options.dtype)?;
     // Its value is written below, in the dtype of the result.
-    let pool = if options.fill_value.is_some() { pool.clone().fill_value(0.0) } else { pool.clone() };
+    if options.fill_value.is_some() {
+        pool = pool.fill_value(0.0);
+    }
     let solved = pool.solve(&x.shape)?;
-    let shape: Vec<usize> = kept(&solved.output_shape(), options.dropped);
-    let axes: Vec<usize> = (0..x.shape.len()).filter(|axis| !options.dropped.contains(axis)).collect();
+    let shape = kept(solved.output_shape(), options.dropped);
     let tape = out.and_then(|out| out.cast_exact::<Tape>().ok());
     let out = match tape {
         Some(tape) => tape.borrow().out(py),
@@ -296,7 +298,7 @@ fn execute<'py>(
     let (values_out, indices_out) = split_out(out.as_ref(), options.return_indices)?;
     let place = |out: &Given<'py>, dtype, descr, inputs: &[&Array<'py>]| match out {
         Some(out) => Array::target(out, dtype, &shape, inputs),
-        None => x.like(dtype, descr, &shape, &axes),
+        None => x.like(dtype, descr, &shape, options.dropped),
     };
     let mut y = place(&values_out, dtype, descr.as_ref(), &[x])?;
     let mut indices = None;
@@ -463,9 +465,4 @@ fn wrap<'py>(x: &Array<'py>, y: Array<'py>, out: Given<'py>) -> PyResult<Bound<'
         (None, Some(restore)) => restore.bind(x.object().py()).call1((y.into_object(),)),
         (None, None) => Ok(y.into_object()),
     }
-}
-
-/// A shape without the dropped axes.
-fn kept(shape: &[usize], dropped: &[usize]) -> Vec<usize> {
-    shape.iter().enumerate().filter(|(axis, _)| !dropped.contains(axis)).map(|(_, &len)| len).collect()
 }

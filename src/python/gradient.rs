@@ -3,7 +3,7 @@
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
-use super::array::{Array, DType, descr_of, with_float};
+use super::array::{Array, DType, descr_of, kept, with_float};
 use super::error::compute;
 use crate::error::Shape;
 use crate::ops::Differentiable;
@@ -123,10 +123,7 @@ impl Pullback {
         let solved = of.map.solved();
         let dx = of.read("dx", dx)?;
         of.expect("dx", &dx, false)?;
-        let lens = solved.output_shape();
-        let axes: Vec<usize> = (0..lens.len()).filter(|axis| !of.dropped.contains(axis)).collect();
-        let shape: Vec<usize> = axes.iter().map(|&axis| lens[axis]).collect();
-        let strides: Vec<isize> = axes.iter().map(|&axis| of.strides[axis]).collect();
+        let (shape, strides) = (kept(solved.output_shape(), &of.dropped), kept(&of.strides, &of.dropped));
         let mut dy = Array::new(dx.object().py(), of.y, None, &shape, &strides)?;
         dy.expand(&of.dropped);
         with_float!(of.y, T => {
@@ -139,18 +136,15 @@ impl Pullback {
 
     fn __repr__(&self) -> String {
         let solved = self.of.map.solved();
-        format!("<pullback from {} to {}>", Shape(&solved.output_shape()), Shape(solved.shape()))
+        format!("<pullback from {} to {}>", Shape(solved.output_shape()), Shape(solved.shape()))
     }
 }
 
 impl Recorded {
     fn expect(&self, argument: &str, array: &Array<'_>, result: bool) -> PyResult<()> {
         let solved = self.map.solved();
-        let mut shape = if result { solved.output_shape() } else { solved.shape().to_vec() };
-        if result {
-            self.dropped.iter().rev().for_each(|&axis| _ = shape.remove(axis));
-        }
-        if array.shape == shape {
+        let shape = if result { kept(solved.output_shape(), &self.dropped) } else { solved.shape().into() };
+        if array.shape == *shape {
             return Ok(());
         }
         let what = if result { "the result" } else { "x" };

@@ -19,6 +19,6 @@ mod _ndpool {
     #[pymodule_export]
     use super::gradient::{Pullback, Tape};
     #[pymodule_export]
-    #[allow(non_upper_case_globals)]
+    #[allow(non_upper_case_globals)] // Python's name for it
     const __version__: &str = env!("CARGO_PKG_VERSION");
 }

@@ -254,6 +254,16 @@ def test_an_empty_batch_has_an_empty_gradient(mode):
     assert pullback.jvp(np.ones((0, 3, 8, 8))).shape == (0, 3, 4, 4)
 
 
+@pytest.mark.parametrize("lanes", [1, 20])
+@pytest.mark.parametrize("mode", ["max", "min", "sum", "avg"])
+def test_windows_that_all_miss_the_array_have_a_gradient_of_zeros(mode, lanes):
+    x = np.ones((2, lanes))
+    y, pullback = ndpool.vjp(ndpool.pool, x, 1, mode, axis=0, stride=8, padding=6, fill_value=7.0)
+    np.testing.assert_array_equal(y, np.full((2, lanes), 7.0))
+    np.testing.assert_array_equal(pullback(np.ones_like(y)), np.zeros_like(x))
+    np.testing.assert_array_equal(pullback.jvp(x), np.zeros_like(y))
+
+
 @pytest.mark.parametrize("mode", ["max", "min", "avg"])
 @given(data=st.data())
 def test_every_refused_window_is_refused_by_vjp_too(mode, data):

@@ -18,7 +18,7 @@ fn check(case: &Case) {
     for pool in case.pool() {
         let Ok(solved) = pool.solve(x.shape()) else { continue };
         let shape = solved.output_shape();
-        let dy = numbered(&shape);
+        let dy = numbered(shape);
         let tangent = numbered(x.shape());
         let (_, max) = pool.max_vjp(&x).unwrap();
         let (_, avg) = pool.avg_vjp(&x).unwrap();

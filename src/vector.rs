@@ -3,7 +3,7 @@
 //! A loop over a block of neighbouring elements becomes vector instructions by itself, at every CPU level. Every second
 //! element it loads one by one, three times slower than a whole 2x2 pooling has to be. Hence one small function a level.
 
-/// A CPU level, as a value that only [`super::dispatch`] makes, on a CPU that has the level.
+/// A CPU level, as a value that only [`crate::kernel::dispatch`] makes, on a CPU that has the level.
 pub(crate) trait Vectors: Copy {
     /// The elements `0, 2, 4, ...` of a run of `2 N - 1`, given by its first `N` and its last `N` elements: the even ones of
     /// the first and the odd ones of the last.
@@ -38,7 +38,7 @@ mod x86 {
 
     /// 512-bit vectors.
     #[derive(Clone, Copy)]
-    pub(crate) struct Avx512(());
+    pub(crate) struct Avx512(Avx2);
 
     impl Avx2 {
         /// # Safety
@@ -51,10 +51,10 @@ mod x86 {
 
     impl Avx512 {
         /// # Safety
-        /// The CPU has AVX-512 (F, BW).
+        /// The CPU has AVX-512 (F, BW), and with it AVX2.
         #[inline(always)]
         pub unsafe fn new() -> Self {
-            Self(())
+            Self(Avx2(()))
         }
     }
 
@@ -76,15 +76,11 @@ mod x86 {
     impl Vectors for Avx512 {
         #[inline(always)]
         fn evens<T: Copy, const N: usize>(self, first: [T; N], last: [T; N]) -> [T; N] {
-            // SAFETY: as for `Avx2`, with AVX-512.
-            unsafe {
-                match const { N * size_of::<T>() } {
-                    64 => transmute_copy(&evens_64(size_of::<T>(), transmute_copy(&first), transmute_copy(&last))),
-                    32 => transmute_copy(&evens_32(size_of::<T>(), transmute_copy(&first), transmute_copy(&last))),
-                    16 => transmute_copy(&evens_16(size_of::<T>(), transmute_copy(&first), transmute_copy(&last))),
-                    _ => Baseline.evens(first, last),
-                }
+            if const { N * size_of::<T>() != 64 } {
+                return self.0.evens(first, last);
             }
+            // SAFETY: as for `Avx2`, with AVX-512.
+            unsafe { transmute_copy(&evens_64(size_of::<T>(), transmute_copy(&first), transmute_copy(&last))) }
         }
     }
 
@@ -143,8 +139,8 @@ mod x86 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dispatch::{Kernel, Level};
     use super::Vectors;
+    use crate::kernel::dispatch::{Kernel, Level};
 
     struct Evens<T, const N: usize>(Vec<T>);
 

@@ -1,0 +1,168 @@
+//! A call solved for one shape: checked sizes, the shape of the result, and the engine's plans.
+
+use ndarray::{ArrayD, ArrayViewMut, Dimension, IxDyn};
+
+use crate::element::Element;
+use crate::engine::{AxisRequest, DivisorRule, Plan};
+use crate::error::{PoolError, Result, Shape, try_vec};
+use crate::spans::Spans;
+use crate::strided::ViewMut;
+
+/// An operation solved for one shape.
+#[derive(Clone, Debug)]
+pub struct Solved {
+    shape: Vec<usize>,
+    spans: Vec<Option<Spans>>,
+    output_shape: Vec<usize>,
+    pub(super) fill_value: Option<f64>,
+    pub(crate) rule: DivisorRule,
+}
+
+impl Solved {
+    /// Refuses results that no array can hold.
+    pub(super) fn new(
+        shape: &[usize],
+        spans: Vec<Option<Spans>>,
+        fill_value: Option<f64>,
+        rule: DivisorRule,
+    ) -> Result<Self> {
+        let len = |(&len, spans): (&usize, &Option<Spans>)| spans.as_ref().map_or(len, Spans::len_out);
+        let output_shape: Vec<usize> = shape.iter().zip(&spans).map(len).collect();
+        let cells = output_shape.iter().try_fold(1usize, |cells, &len| cells.checked_mul(len));
+        if cells.is_none_or(|cells| cells > isize::MAX as usize / 8) {
+            return Err(PoolError::value("output shape", Shape(&output_shape), "is more than an array can hold"));
+        }
+        Ok(Self { shape: shape.to_vec(), spans, output_shape, fill_value, rule })
+    }
+
+    /// The shape it was solved for.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The shape of the result.
+    #[must_use]
+    pub fn output_shape(&self) -> &[usize] {
+        &self.output_shape
+    }
+
+    pub(crate) fn spans(&self) -> &[Option<Spans>] {
+        &self.spans
+    }
+
+    /// The product of the lengths of the pooled axes: one past the largest index.
+    pub(crate) fn plane_cells(&self) -> usize {
+        let pooled = self.shape.iter().zip(&self.spans).filter(|(_, spans)| spans.is_some());
+        pooled.fold(1, |cells, (&len, _)| cells.saturating_mul(len))
+    }
+
+    /// The most cells of a window.
+    pub(crate) fn window_cells(&self) -> usize {
+        self.spans.iter().flatten().map(Spans::max_len).fold(1, usize::saturating_mul)
+    }
+
+    /// Refuses windows without a real cell.
+    pub(super) fn expect_cells(&self) -> Result<()> {
+        let empty = |spans: &Option<Spans>| spans.as_ref().is_some_and(Spans::any_empty);
+        let Some(axis) = self.spans.iter().position(empty) else { return Ok(()) };
+        let rule = format!("leaves a window of axis {axis} without a real cell: give fill_value, or pad less");
+        Err(PoolError::value("padding", format!("on an axis of {} cells", self.shape[axis]), rule))
+    }
+
+    /// Writes the fill value, if there is one, to every output without a real cell.
+    pub(super) fn fill_empty<T: Element>(&self, y: &ViewMut<'_, T>) {
+        if let Some(value) = self.fill_value {
+            self.fill(y, T::from_f64(value), 1);
+        }
+    }
+
+    /// Writes `value` to every output with fewer than `least` real cells.
+    pub(crate) fn fill<T: Copy>(&self, y: &ViewMut<'_, T>, value: T, least: usize) {
+        let lens = self.output_shape();
+        let counts: Vec<Vec<usize>> = self
+            .spans
+            .iter()
+            .zip(lens)
+            .map(|(spans, &len)| (0..len).map(|o| spans.as_ref().map_or(1, |spans| spans.at(o).len)).collect())
+            .collect();
+        if counts.iter().all(|counts| counts.iter().all(|&count| count >= least)) || lens.contains(&0) {
+            return;
+        }
+        // An odometer over all outputs.
+        let mut at = vec![0; lens.len()];
+        loop {
+            let cells = at.iter().zip(&counts).fold(1usize, |cells, (&o, counts)| cells.saturating_mul(counts[o]));
+            if cells < least {
+                let offset = at.iter().zip(y.strides()).map(|(&o, stride)| o as isize * stride).sum();
+                y.raw().scatter(offset, 1, 1, |_| value);
+            }
+            let Some(axis) = (0..lens.len()).rev().find(|&axis| at[axis] + 1 < lens[axis]) else { return };
+            at[axis] += 1;
+            at[axis + 1..].fill(0);
+        }
+    }
+
+    /// The plan of the forward pass.
+    pub(crate) fn plan(&self, x: &[isize], y: [&[isize]; 2], divisor: DivisorRule, codes: bool) -> Plan {
+        let axis = |j: usize| AxisRequest {
+            spans: self.spans[j].clone(),
+            len: self.shape[j],
+            stride_in: x[j],
+            strides_out: [y[0][j], y[1][j]],
+            counts: self.spans[j].clone(),
+        };
+        Plan::new((0..self.shape.len()).map(axis), [DivisorRule::None, divisor], codes)
+    }
+
+    /// The plan of the gradient of a mean: cotangents, summed over transposed spans, and divided: where they come in, or if
+    /// all divisors are the same, when they are summed.
+    pub(crate) fn transposed_plan(&self, cotangents: &[isize], dx: &[isize], divisor: DivisorRule) -> Plan {
+        let axis = |j: usize| AxisRequest {
+            spans: self.spans[j].as_ref().map(Spans::transposed),
+            len: self.spans[j].as_ref().map_or(self.shape[j], Spans::len_out),
+            stride_in: cotangents[j],
+            strides_out: [dx[j]; 2],
+            counts: self.spans[j].clone(),
+        };
+        let divisors = match self.uniform_divisor(divisor) {
+            Some(number) => [DivisorRule::None, DivisorRule::Fixed(number)],
+            None => [divisor, DivisorRule::None],
+        };
+        Plan::new((0..self.shape.len()).map(axis), divisors, false)
+    }
+
+    /// The divisor of every window, if they have the same.
+    fn uniform_divisor(&self, rule: DivisorRule) -> Option<f64> {
+        let include_pad = match rule {
+            DivisorRule::None => return None,
+            DivisorRule::Fixed(divisor) => return Some(divisor),
+            DivisorRule::Cells => false,
+            DivisorRule::Padded => true,
+        };
+        let mut pooled = self.spans.iter().flatten();
+        let count = |spans: &Spans| spans.uniform_count(include_pad).then(|| spans.count(0, include_pad) as f64);
+        pooled.try_fold(1.0, |product, spans| Some(product * count(spans)?))
+    }
+
+    /// Checks the shape of a result array.
+    pub(super) fn target<'a, T: Copy, D: Dimension>(
+        &self,
+        y: &'a mut ArrayViewMut<'_, T, D>,
+    ) -> Result<ViewMut<'a, T>> {
+        if y.shape() != self.output_shape() {
+            let rule = format!("must have the shape of the result, {}", Shape(self.output_shape()));
+            return Err(PoolError::value("y", format!("an array of shape {}", Shape(y.shape())), rule));
+        }
+        Ok(ViewMut::from(y))
+    }
+}
+
+/// A new array of zeros, or [`PoolError::Memory`].
+pub(super) fn zeros<T: Copy + Default>(shape: &[usize]) -> Result<ArrayD<T>> {
+    let len = shape.iter().product();
+    let mut values = try_vec(len)?;
+    values.resize(len, T::default());
+    let memory = |_| PoolError::Memory { bytes: len * size_of::<T>() };
+    ArrayD::from_shape_vec(IxDyn(shape), values).map_err(memory)
+}
