@@ -217,6 +217,22 @@ impl<'a, T: Copy> ViewMut<'a, T> {
     }
 }
 
+impl<T: Copy> ViewMut<'_, T> {
+    /// Writes one value to every element.
+    pub fn fill(&self, value: T) {
+        let Some((&n, lens)) = self.shape.split_last() else { return self.raw.scatter(0, 1, 1, |_| value) };
+        let rows: usize = lens.iter().product();
+        for index in 0..rows {
+            let (mut offset, mut rest) = (0, index);
+            for (len, stride) in lens.iter().zip(self.strides).rev() {
+                offset += (rest % len) as isize * stride;
+                rest /= len;
+            }
+            self.raw.scatter(offset, self.strides[lens.len()], n, |_| value);
+        }
+    }
+}
+
 impl<'a, T: Copy, S: Data<Elem = T>, D: Dimension> From<&'a ArrayBase<S, D>> for View<'a, T> {
     fn from(array: &'a ArrayBase<S, D>) -> Self {
         let (shape, strides) = (array.shape(), array.strides());

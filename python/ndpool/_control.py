@@ -47,18 +47,20 @@ def show_config() -> dict[str, object]:
     Returns
     -------
     dict
-        `version`, `cpu_level` (in use), `cpu_levels` (that this CPU has), `threads`, `numpy`.
+        `version`, `cpu_level` (in use), `cpu_levels` (that this CPU has), `threads`, `features` (`["rayon"]` in a
+        build with threads), `numpy`.
 
     Examples
     --------
     >>> import ndpool
     >>> sorted(ndpool.show_config())
-    ['cpu_level', 'cpu_levels', 'numpy', 'threads', 'version']
+    ['cpu_level', 'cpu_levels', 'features', 'numpy', 'threads', 'version']
     """
     return {
         "version": _ndpool.__version__,
         "cpu_level": _ndpool.cpu_level(),
         "cpu_levels": _ndpool.cpu_levels(),
         "threads": get_num_threads(),
+        "features": _ndpool.features(),
         "numpy": np.__version__,
     }

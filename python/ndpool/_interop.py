@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,32 +16,51 @@ def as_ndarray(argument: str, value: Any) -> tuple[np.ndarray[Any, Any], Callabl
     """Return `value` as an `ndarray`, in place if possible, and what turns results into its kind.
 
     Subclasses of `ndarray` give plain arrays. Arrays of other libraries are read through DLPack and results go back the
-    same way. Anything else is what `numpy.asarray` makes of it.
+    same way. Anything else is what `numpy.asanyarray` makes of it.
     """
-    if isinstance(value, np.ma.MaskedArray):
-        if np.ma.is_masked(value):
+    if not isinstance(value, np.ndarray | np.generic) and hasattr(value, "__dlpack__"):
+        try:
+            return _as_ndarray_of_library(argument, value)
+        except (BufferError, RuntimeError, TypeError) as error:
+            raise TypeError(f"{argument}: a {type(value).__name__} that NumPy cannot read: {error}") from error
+    if _holds_masked_cells(value):
+        raise ValueError(f"{argument}: a list with masked cells cannot be pooled: fill them first")
+    try:
+        array = np.asanyarray(value)
+    except ValueError as error:
+        raise ValueError(f"{argument}: no array can be made of it: {error}") from error
+    if isinstance(array, np.ma.MaskedArray):
+        if np.ma.is_masked(array):
             raise ValueError(f"{argument}: a masked array with masked cells cannot be pooled: fill them first")
-        value = value.data
-    if isinstance(value, np.ndarray):
-        return value.view(np.ndarray), None
-    if isinstance(value, np.generic) or not hasattr(value, "__dlpack__"):
-        return np.asarray(value), None
-    package = type(value).__module__.partition(".")[0]
-    if package == "torch":
+        array = array.data
+    return array.view(np.ndarray), None
+
+
+def _holds_masked_cells(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(
+        np.ma.is_masked(item) if isinstance(item, np.ma.MaskedArray) else _holds_masked_cells(item) for item in value
+    )
+
+
+def _as_ndarray_of_library(argument: str, value: Any) -> tuple[np.ndarray[Any, Any], Callable[[Any], Any] | None]:
+    packages = [base.__module__.partition(".")[0] for base in type(value).__mro__]
+    if "torch" in packages:
         return _as_ndarray_of_torch(argument, value)
-    if package in {"jax", "jaxlib"}:
+    if packages[0] in {"jax", "jaxlib"}:
         return np.asarray(value), sys.modules["jax"].numpy.asarray
     namespace = getattr(value, "__array_namespace__", None)
     if namespace is not None:
         return np.from_dlpack(value), namespace().from_dlpack
-    return np.from_dlpack(value), getattr(sys.modules.get(package), "from_dlpack", None)
+    return np.from_dlpack(value), getattr(sys.modules.get(packages[0]), "from_dlpack", None)
 
 
 def _as_ndarray_of_torch(argument: str, tensor: Any) -> tuple[np.ndarray[Any, Any], Callable[[Any], Any]]:
     torch = sys.modules["torch"]
     if tensor.requires_grad:
         # As `Tensor.numpy` does: no gradient is dropped in silence.
-        raise ValueError(f"{argument}: a tensor that requires grad cannot be used here: detach it, or use ndpool.vjp")
+        raise ValueError(f"{argument}: a tensor that requires grad cannot be used here: detach it first")
+    if argument != "out":
+        tensor = tensor.resolve_neg()
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes
 
@@ -61,6 +81,15 @@ def as_target(value: Any) -> np.ndarray[Any, Any]:
     return as_ndarray("out", value)[0]
 
 
+def as_dtype(value: Any) -> np.dtype[Any]:
+    """Return what `numpy.dtype` makes of a caller's `dtype`."""
+    try:
+        dtype: np.dtype[Any] = np.dtype(value)
+    except Exception as error:  # NumPy parses strings: SyntaxError, UnicodeError and more
+        raise TypeError(f"dtype: {_shown(value)} is not a dtype") from error
+    return dtype
+
+
 def native_copy(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return an aligned copy in native byte order."""
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="K", copy=True)
@@ -68,21 +97,33 @@ def native_copy(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def scalar(argument: str, value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """Return a number as an array of one cell, if the dtype can hold it."""
-    given = np.asarray(value)
-    if given.ndim or given.dtype.kind not in "biufV":
-        raise TypeError(f"{argument}: {value!r} must be a number")
+    given = np.asanyarray(value)
+    real = given.dtype.kind in "biuf" or given.dtype.name == "bfloat16" or isinstance(value, int)
+    if given.ndim or not real or isinstance(given, np.ma.MaskedArray):
+        raise TypeError(f"{argument}: {_shown(value)} must be a number")
+    number = int(given) if isinstance(value, int) or given.dtype.kind in "biu" else float(given)
+    misfit = ValueError(f"{argument}: {_shown(value)} does not fit {dtype}")
+    if dtype.kind in "biu":
+        whole = isinstance(number, int) or number.is_integer()
+        if not whole or int(number) not in range(*_bounds(dtype)):
+            raise misfit
+        return np.array(int(number), dtype)
+    try:
+        number = float(number)
+    except OverflowError:
+        raise misfit from None
     with np.errstate(all="ignore"):
-        held = np.zeros((), dtype)
-        if given.dtype.kind != "f" and dtype.kind in "iub" and int(given) not in range(*_bounds(dtype)):
-            raise ValueError(f"{argument}: {value!r} does not fit {dtype}")
-        if (
-            given.dtype.kind == "f"
-            and dtype.kind in "iub"
-            and not (np.isfinite(given) and float(given) == int(given) and int(given) in range(*_bounds(dtype)))
-        ):
-            raise ValueError(f"{argument}: {value!r} does not fit {dtype}")
-        held[()] = given.astype(dtype)
+        held = np.array(number).astype(dtype)
+    if np.isinf(held) and not math.isinf(number):
+        raise misfit
     return held
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - a caller's own __repr__, or an int of too many digits
+        return f"<{type(value).__name__}>"
 
 
 def _bounds(dtype: np.dtype[Any]) -> tuple[int, int]:

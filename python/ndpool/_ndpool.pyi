@@ -8,6 +8,7 @@ __all__ = [
     "cpu_level",
     "cpu_levels",
     "extreme_pool",
+    "features",
     "get_num_threads",
     "global_pool",
     "mean_pool",
@@ -21,6 +22,7 @@ __version__: str
 
 def cpu_level() -> str: ...
 def cpu_levels() -> list[str]: ...
+def features() -> list[str]: ...
 def get_num_threads() -> int: ...
 def set_num_threads(n: Any) -> None: ...
 def set_num_threads_here(n: Any) -> int | None: ...
@@ -54,7 +56,18 @@ def mean_pool(
 def adaptive_pool(
     x: Any, rank: Any, mode: Any, output_size: Any, return_indices: Any, layout: Any, out: Any
 ) -> Any: ...
-def global_pool(x: Any, mode: Any, layout: Any, keepdims: Any, return_indices: Any, dtype: Any, out: Any) -> Any: ...
+def global_pool(
+    x: Any,
+    mode: Any,
+    layout: Any,
+    keepdims: Any,
+    nan_policy: Any,
+    min_count: Any,
+    fill_value: Any,
+    return_indices: Any,
+    dtype: Any,
+    out: Any,
+) -> Any: ...
 def pool(
     x: Any,
     window: Any,
@@ -65,6 +78,7 @@ def pool(
     dilation: Any,
     ceil_mode: Any,
     count_include_pad: Any,
+    nan_policy: Any,
     min_count: Any,
     fill_value: Any,
     return_indices: Any,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from ndpool._ndpool import Pullback, Tape
@@ -52,5 +53,11 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> tuple[Any, 
     array([[[3., 5.]]])
     """
     tape = Tape(kwargs.pop("out", None))
-    y = f(x, *args, out=tape, **kwargs)
+    try:
+        y = f(x, *args, out=tape, **kwargs)
+    except TypeError:
+        if "out" in inspect.signature(f).parameters:
+            raise
+        name = getattr(f, "__name__", type(f).__name__)
+        raise TypeError(f"f: {name} must be a differentiable function of ndpool") from None
     return y, tape.pullback()

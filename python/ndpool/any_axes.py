@@ -24,6 +24,7 @@ def pool(
     dilation: Ints = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = False,
+    nan_policy: Literal["propagate"] = "propagate",
     min_count: SupportsIndex = 1,
     fill_value: float | None = None,
     return_indices: bool = False,
@@ -46,11 +47,13 @@ def pool(
         As in `max_pool2d`, one value or one for each pooled axis.
     count_include_pad : bool
         Count padding in the divisor. Mode `"avg"` only.
+    nan_policy : {"propagate"}
+        A NaN in a window is its maximum, minimum, sum and average.
     min_count : int
         Windows with fewer cells of data give `fill_value`.
     fill_value : scalar, optional
         Result of windows with fewer than `min_count` cells of data (their index is -1). Without it a window that
-        holds no data is an error, and one with too few gives NaN.
+        holds no data is an error, and one with too few gives NaN, or is an error if the dtype has no NaN.
     return_indices : bool
         Return the place of each value too, flat within the pooled axes. Modes `"max"` and `"min"` only.
     dtype : dtype, optional
@@ -61,7 +64,7 @@ def pool(
     Returns
     -------
     ndarray or (ndarray, ndarray of int64)
-        Max and min have the dtype of `x`; sums are of floats as `x`, else int64 or uint64, exact modulo 2**64; averages
+        Max and min have the dtype of `x`; sums are of floats as `x`, else int64 or uint64, modulo 2**64; averages
         of floats as `x`, else float64; counts int64.
 
     Raises
@@ -94,6 +97,7 @@ def pool(
         dilation,
         ceil_mode,
         count_include_pad,
+        nan_policy,
         min_count,
         fill_value,
         return_indices,
@@ -109,6 +113,9 @@ def global_pool(
     *,
     layout: Layout = "channels_first",
     keepdims: bool = False,
+    nan_policy: Literal["propagate"] = "propagate",
+    min_count: SupportsIndex = 1,
+    fill_value: float | None = None,
     return_indices: bool = False,
     dtype: DType = None,
     out: Any = None,
@@ -124,6 +131,8 @@ def global_pool(
     <layout>
     keepdims : bool
         Keep the spatial axes, with length 1.
+    nan_policy, min_count, fill_value
+        As in `pool`.
     <return_indices>
     dtype : dtype, optional
         Dtype of the result. Modes `"sum"` and `"avg"` only.
@@ -145,7 +154,7 @@ def global_pool(
     >>> ndpool.global_pool(np.arange(8.0).reshape(1, 2, 2, 2))
     array([[1.5, 5.5]])
     """
-    return _ndpool.global_pool(x, mode, layout, keepdims, return_indices, dtype, out)
+    return _ndpool.global_pool(x, mode, layout, keepdims, nan_policy, min_count, fill_value, return_indices, dtype, out)
 
 
 @shared
@@ -180,7 +189,7 @@ def global_avg_pool(
     >>> ndpool.global_avg_pool(np.arange(8).reshape(1, 2, 2, 2))
     array([[1.5, 5.5]])
     """
-    return _ndpool.global_pool(x, "avg", layout, keepdims, False, dtype, out)
+    return _ndpool.global_pool(x, "avg", layout, keepdims, "propagate", 1, None, False, dtype, out)
 
 
 @shared
@@ -219,7 +228,7 @@ def global_max_pool(
     >>> ndpool.global_max_pool(np.arange(8).reshape(1, 2, 2, 2), return_indices=True)
     (array([[3, 7]]), array([[3, 3]]))
     """
-    return _ndpool.global_pool(x, "max", layout, keepdims, return_indices, None, out)
+    return _ndpool.global_pool(x, "max", layout, keepdims, "propagate", 1, None, return_indices, None, out)
 
 
 def output_shape(

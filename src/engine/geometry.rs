@@ -379,9 +379,8 @@ impl Cut<'_> {
         let cells = row.len().div_ceil(phases);
         let positions = (0..phases).flat_map(|phase| (0..cells).map(move |cell| cell * phases + phase));
         let counts = positions.map(|position| count(last, row.start + position as isize));
-        let positions: Vec<f64> = counts.flat_map(|count| std::iter::repeat_n(count, self.lanes)).collect();
-        let reciprocals = positions.iter().map(|count| 1.0 / count).collect();
-        DivisorTable { rows, positions, reciprocals }
+        let positions = counts.flat_map(|count| std::iter::repeat_n(count, self.lanes)).collect();
+        DivisorTable { rows, positions }
     }
 }
 
@@ -389,11 +388,10 @@ impl Cut<'_> {
 pub(super) struct DivisorTable {
     rows: Vec<f64>,
     positions: Vec<f64>,
-    reciprocals: Vec<f64>,
 }
 
 impl DivisorTable {
     pub fn divisors(&self) -> Divisors<'_> {
-        Divisors { rows: &self.rows, positions: &self.positions, reciprocals: &self.reciprocals }
+        Divisors { rows: &self.rows, positions: &self.positions }
     }
 }

@@ -215,7 +215,7 @@ impl<V: Copy + Send + Sync + 'static> Lower for Same<V> {
     type Element = V;
 
     #[inline(always)]
-    fn lower(value: V, _: f64, _: f64) -> V {
+    fn lower(value: V, _: f64) -> V {
         value
     }
 }

@@ -312,9 +312,9 @@ impl Plan {
         self.inner_chunk = even_chunk(self.inner.len, cells / self.staged().max(1), 1);
     }
 
-    /// Cells that a tile stages.
+    /// Cells that a tile stages, or results that it holds where these are more.
     fn staged(&self) -> usize {
-        let pooled = self.pooled.iter().map(|axis| axis.reach(axis.chunk));
+        let pooled = self.pooled.iter().map(|axis| axis.reach(axis.chunk).max(axis.chunk));
         pooled.fold(self.lanes_chunk * self.inner_chunk, usize::saturating_mul)
     }
 

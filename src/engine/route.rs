@@ -178,7 +178,7 @@ impl Routed {
 
     /// For each window of some windows of the first axis and all of the others, the flat index of its first cell; a window
     /// without cells points far outside.
-    fn firsts(&self, windows: &Range<usize>) -> Vec<i64> {
+    fn firsts(&self, windows: &Range<usize>) -> Result<Vec<i64>> {
         const NOWHERE: i64 = i64::MIN / 2;
         let mut firsts = vec![0];
         for (j, (axis, &flat)) in self.pooled.iter().zip(&self.flats).enumerate() {
@@ -189,9 +189,19 @@ impl Routed {
                 None => (o * flat) as i64,
             };
             let add = |base: i64, start: i64| if base < 0 || start < 0 { NOWHERE } else { base + start };
-            firsts = firsts.iter().flat_map(|&base| range.clone().map(move |o| add(base, start(o)))).collect();
+            let mut next = try_vec(firsts.len().saturating_mul(range.len()))?;
+            next.extend(firsts.iter().flat_map(|&base| range.clone().map(move |o| add(base, start(o)))));
+            firsts = next;
         }
-        firsts
+        Ok(firsts)
+    }
+
+    /// Parts of some windows of the first axis, so that each with all of the others is not much larger than a band: bins
+    /// may be many more than cells.
+    fn parts(&self, windows: &Range<usize>, rows: usize) -> impl ExactSizeIterator<Item = Range<usize>> + use<> {
+        let others = self.pooled[1..].iter().map(RoutedAxis::outputs).fold(rows, usize::saturating_mul);
+        let (start, end, len) = (windows.start, windows.end, (2 * BAND / others.max(1)).max(1));
+        (0..windows.len().div_ceil(len)).map(move |part| start + part * len..(start + (part + 1) * len).min(end))
     }
 
     /// Offsets of a band's rows along one side.
@@ -230,42 +240,45 @@ pub(crate) fn scatter<T: Element>(
         let band = routed.band(index, &transposed);
         let lanes = band.lanes.len();
         let side_out = |axis: &RoutedAxis| (axis.outputs(), axis.stride_out);
-        let windows = routed.positions(&band.windows, last.outputs());
-        let out_rows = routed.rows(&band, &band.windows, side_out);
-        let rows = Rows {
-            base: 0,
-            offsets: &out_rows,
-            first: windows.start as isize,
-            positions: windows.len(),
-            len: last.outputs(),
-            position_stride: last.stride_out,
-            lanes,
-            lane_stride: routed.lanes.stride_out,
-            phases: 1,
-        };
-        let len = out_rows.len() * rows.row();
         let cells = band.cells.len() * routed.flats[0];
-        reserve(values, len)?;
-        reserve(places, len)?;
         reserve(sums, band.batch.len() * cells * lanes)?;
-        level.run(Stage::<ToAddend<T, f64>> { source: cotangents, rows, into: values });
-        let place_rows = routed.rows(&band, &band.windows, |axis| (axis.outputs(), axis.stride_offsets));
-        let rows = Rows {
-            base: 0,
-            offsets: &place_rows,
-            position_stride: last.stride_offsets,
-            lane_stride: routed.lanes.stride_offsets,
-            ..rows
-        };
-        offsets.stage(level, rows, places);
-        let mut firsts = routed.firsts(&band.windows);
-        let base = (band.cells.start * routed.flats[0]) as i64;
-        for first in &mut firsts {
-            *first -= base;
-        }
         let sums = &mut sums[..band.batch.len() * cells * lanes];
-        let (cotangents, offsets) = (&values[..len], &places[..len]);
-        level.run(Scatter { cotangents, offsets, firsts: &firsts, lanes, into: sums, cells });
+        sums.fill(0.0);
+        for part in routed.parts(&band.windows, band.batch.len() * lanes) {
+            let windows = routed.positions(&part, last.outputs());
+            let out_rows = routed.rows(&band, &part, side_out);
+            let rows = Rows {
+                base: 0,
+                offsets: &out_rows,
+                first: windows.start as isize,
+                positions: windows.len(),
+                len: last.outputs(),
+                position_stride: last.stride_out,
+                lanes,
+                lane_stride: routed.lanes.stride_out,
+                phases: 1,
+            };
+            let len = out_rows.len() * rows.row();
+            reserve(values, len)?;
+            reserve(places, len)?;
+            level.run(Stage::<ToAddend<T, f64>> { source: cotangents, rows, into: values });
+            let place_rows = routed.rows(&band, &part, |axis| (axis.outputs(), axis.stride_offsets));
+            let rows = Rows {
+                base: 0,
+                offsets: &place_rows,
+                position_stride: last.stride_offsets,
+                lane_stride: routed.lanes.stride_offsets,
+                ..rows
+            };
+            offsets.stage(level, rows, places);
+            let mut firsts = routed.firsts(&part)?;
+            let base = (band.cells.start * routed.flats[0]) as i64;
+            for first in &mut firsts {
+                *first -= base;
+            }
+            let (cotangents, offsets) = (&values[..len], &places[..len]);
+            level.run(Scatter { cotangents, offsets, firsts: &firsts, lanes, into: sums, cells });
+        }
         let positions = routed.positions(&band.cells, last.len);
         let mut in_rows = routed.rows(&band, &band.cells, |axis| (axis.len, axis.stride_in));
         for row in &mut in_rows {
@@ -297,17 +310,18 @@ pub(crate) fn gather<T: Element>(
 ) -> Result<()> {
     let level = Level::current();
     let last = &routed.pooled[routed.pooled.len() - 1];
-    let all = 0..routed.pooled[0].outputs();
-    let firsts: Vec<u64> = routed.firsts(&all).into_iter().map(|first| first as u64).collect();
-    let windows = routed.positions(&all, last.outputs());
+    let parts: Vec<Range<usize>> = routed.parts(&(0..routed.pooled[0].outputs()), 1).collect();
     let planes = routed.batch_len() * routed.lanes.len;
     let buffers = || (Vec::new(), Vec::new());
-    let task = |(places, values): &mut (Vec<u64>, Vec<T>), plane: usize| {
+    let task = |(places, values): &mut (Vec<u64>, Vec<T>), index: usize| {
+        let (plane, part) = (index / parts.len(), &parts[index % parts.len()]);
         let (batch, lane) = (plane / routed.lanes.len, plane % routed.lanes.len);
-        let band = Band { batch: batch..batch + 1, lanes: lane..lane + 1, cells: 0..0, windows: all.clone() };
+        let band = Band { batch: batch..batch + 1, lanes: lane..lane + 1, cells: 0..0, windows: part.clone() };
+        let windows = routed.positions(part, last.outputs());
+        let firsts = routed.firsts(part)?;
         reserve(places, firsts.len())?;
         reserve(values, firsts.len())?;
-        let place_rows = routed.rows(&band, &all, |axis| (axis.outputs(), axis.stride_offsets));
+        let place_rows = routed.rows(&band, part, |axis| (axis.outputs(), axis.stride_offsets));
         let rows = Rows {
             base: 0,
             offsets: &place_rows,
@@ -324,9 +338,9 @@ pub(crate) fn gather<T: Element>(
         let (offsets, values) = (&places[..firsts.len()], &mut values[..firsts.len()]);
         let cells = (routed.pooled[0].len * routed.flats[0]) as u64;
         level.run(Gather { source: tangents, base, cells, firsts: &firsts, offsets, into: values });
-        let out_rows = routed.rows(&band, &all, |axis| (axis.outputs(), axis.stride_out));
+        let out_rows = routed.rows(&band, part, |axis| (axis.outputs(), axis.stride_out));
         let rows = OutRows {
-            base: 0,
+            base: windows.start as isize * last.stride_out,
             offsets: &out_rows,
             positions: windows.len(),
             position_stride: last.stride_out,
@@ -337,7 +351,7 @@ pub(crate) fn gather<T: Element>(
         level.run(Finish::<super::Same<T>> { from: values, rows, divisors: Divisors::default(), target: into });
         Ok(())
     };
-    parallel.run(planes, routed.traffic(), buffers, task, drop)
+    parallel.run(planes * parts.len(), routed.traffic(), buffers, task, drop)
 }
 
 impl Routed {

@@ -35,8 +35,6 @@ pub(crate) struct Divisors<'a> {
     pub rows: &'a [f64],
     /// One for each position and lane, in the order of the array; none where all are 1.
     pub positions: &'a [f64],
-    /// Their reciprocals.
-    pub reciprocals: &'a [f64],
 }
 
 impl Divisors<'_> {
@@ -50,7 +48,7 @@ impl Divisors<'_> {
 pub(crate) trait Lower: Copy + Send + Sync + 'static {
     type Value: Copy;
     type Element: Copy;
-    fn lower(value: Self::Value, divisor: f64, reciprocal: f64) -> Self::Element;
+    fn lower(value: Self::Value, divisor: f64) -> Self::Element;
 }
 
 /// Writes a buffer of results into rows of an array.
@@ -73,12 +71,7 @@ impl<L: Lower> Kernel for Finish<'_, L> {
             let offset = self.rows.base + offset;
             let from = &self.from[row * row_len..(row + 1) * row_len];
             let divisor = self.divisors.rows.get(row).copied().unwrap_or(1.0);
-            let by = RowDivisor {
-                divisor,
-                reciprocal: 1.0 / divisor,
-                positions: self.divisors.positions,
-                reciprocals: self.divisors.reciprocals,
-            };
+            let by = RowDivisor { divisor, positions: self.divisors.positions };
             if phases == 1 && contiguous {
                 self.write(from, offset, 1, positions * lanes, by);
             } else if phases == 1 && lanes == 1 {
@@ -100,16 +93,13 @@ impl<L: Lower> Kernel for Finish<'_, L> {
 #[derive(Clone, Copy)]
 struct RowDivisor<'a> {
     divisor: f64,
-    reciprocal: f64,
     positions: &'a [f64],
-    reciprocals: &'a [f64],
 }
 
 impl RowDivisor<'_> {
     #[inline(always)]
     fn from(mut self, at: usize) -> Self {
         self.positions = self.positions.get(at..).unwrap_or(&[]);
-        self.reciprocals = self.reciprocals.get(at..).unwrap_or(&[]);
         self
     }
 }
@@ -119,12 +109,10 @@ impl<L: Lower> Finish<'_, L> {
     fn write(&self, from: &[L::Value], offset: isize, stride: isize, n: usize, by: RowDivisor<'_>) {
         let from = &from[..n];
         if by.positions.is_empty() {
-            self.target.scatter(offset, stride, n, |j| L::lower(from[j], by.divisor, by.reciprocal));
+            self.target.scatter(offset, stride, n, |j| L::lower(from[j], by.divisor));
         } else {
-            let (positions, reciprocals) = (&by.positions[..n], &by.reciprocals[..n]);
-            self.target.scatter(offset, stride, n, |j| {
-                L::lower(from[j], by.divisor * positions[j], by.reciprocal * reciprocals[j])
-            });
+            let positions = &by.positions[..n];
+            self.target.scatter(offset, stride, n, |j| L::lower(from[j], by.divisor * positions[j]));
         }
     }
 
@@ -136,7 +124,7 @@ impl<L: Lower> Finish<'_, L> {
             let (even, odd) = (&from[..cells], &from[cells..]);
             self.target.scatter(offset, 1, positions, |j| {
                 let value = if j % 2 == 0 { even[j / 2] } else { odd[j / 2] };
-                L::lower(value, by.divisor, by.reciprocal)
+                L::lower(value, by.divisor)
             });
             return;
         }
@@ -160,7 +148,7 @@ impl<T: Element, const REVERSED: bool> Lower for FromOrder<T, REVERSED> {
     type Element = T;
 
     #[inline(always)]
-    fn lower(value: T::Order, _: f64, _: f64) -> T {
+    fn lower(value: T::Order, _: f64) -> T {
         T::from_order(if REVERSED { value.reversed() } else { value })
     }
 }
@@ -174,7 +162,7 @@ impl<T: Element, R: Ranking<T>, const REVERSED: bool> Lower for FromRanked<T, R,
     type Element = T;
 
     #[inline(always)]
-    fn lower(value: R::Value, _: f64, _: f64) -> T {
+    fn lower(value: R::Value, _: f64) -> T {
         R::unrank(if REVERSED { value.reversed() } else { value })
     }
 }
@@ -188,7 +176,7 @@ impl<P: Position> Lower for ToIndex<P> {
     type Element = i64;
 
     #[inline(always)]
-    fn lower(position: P, _: f64, _: f64) -> i64 {
+    fn lower(position: P, _: f64) -> i64 {
         position.get() as i64
     }
 }
@@ -202,7 +190,7 @@ impl<V: Addend, T: Element> Lower for ToSum<V, T> {
     type Element = T;
 
     #[inline(always)]
-    fn lower(sum: V, _: f64, _: f64) -> T {
+    fn lower(sum: V, _: f64) -> T {
         sum.to_sum()
     }
 }
@@ -216,22 +204,20 @@ impl<V: Addend, T: Element> Lower for ToMean<V, T> {
     type Element = T;
 
     #[inline(always)]
-    fn lower(sum: V, divisor: f64, reciprocal: f64) -> T {
-        sum.to_mean(divisor, reciprocal)
+    fn lower(sum: V, divisor: f64) -> T {
+        sum.to_mean(divisor)
     }
 }
 
 /// Divides staged cotangents by the divisors of the means they belong to.
-pub(crate) struct Divide<'a, T> {
+pub(crate) struct Divide<'a> {
     pub values: &'a mut [f64],
     /// Values of one row; positions and lanes as in the divisors, split into `phases`.
     pub row: usize,
     pub divisors: Divisors<'a>,
-    /// The element type whose rounding the quotients see: a float64 is divided, a narrower one multiplied.
-    pub element: std::marker::PhantomData<T>,
 }
 
-impl<T: Element> Kernel for Divide<'_, T> {
+impl Kernel for Divide<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -239,16 +225,13 @@ impl<T: Element> Kernel for Divide<'_, T> {
         // Cells that no window covers make rows of no cotangents.
         for (row, values) in self.values.chunks_exact_mut(self.row.max(1)).enumerate() {
             let divisor = self.divisors.rows.get(row).copied().unwrap_or(1.0);
-            let reciprocal = 1.0 / divisor;
-            let divide = size_of::<T>() == 8;
             if self.divisors.positions.is_empty() {
                 for value in values {
-                    *value = if divide { *value / divisor } else { *value * reciprocal };
+                    *value /= divisor;
                 }
             } else {
-                for ((value, by), one) in values.iter_mut().zip(self.divisors.positions).zip(self.divisors.reciprocals)
-                {
-                    *value = if divide { *value / (divisor * by) } else { *value * (reciprocal * one) };
+                for (value, by) in values.iter_mut().zip(self.divisors.positions) {
+                    *value /= divisor * by;
                 }
             }
         }

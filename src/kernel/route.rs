@@ -86,10 +86,6 @@ impl Kernel for Scatter<'_> {
     #[inline(always)]
     fn run<V: Vectors>(self, _: V) {
         let (windows, cells) = (self.firsts.len() * self.lanes, self.cells * self.lanes);
-        self.into.fill(0.0);
-        if windows == 0 {
-            return;
-        }
         let planes = self.cotangents.chunks_exact(windows).zip(self.offsets.chunks_exact(windows));
         for ((cotangents, offsets), into) in planes.zip(self.into.chunks_exact_mut(cells)) {
             let values = cotangents.chunks_exact(self.lanes).zip(offsets.chunks_exact(self.lanes));
@@ -114,7 +110,7 @@ pub(crate) struct Gather<'a, T> {
     pub base: isize,
     /// Cells of a plane; a window without cells points past them.
     pub cells: u64,
-    pub firsts: &'a [u64],
+    pub firsts: &'a [i64],
     pub offsets: &'a [u64],
     pub into: &'a mut [T],
 }
@@ -125,7 +121,7 @@ impl<T: Copy + Default> Kernel for Gather<'_, T> {
     #[inline(always)]
     fn run<V: Vectors>(self, _: V) {
         for ((into, &first), &offset) in self.into.iter_mut().zip(self.firsts).zip(self.offsets) {
-            let cell = first.wrapping_add(offset);
+            let cell = (first as u64).wrapping_add(offset);
             *into = if cell < self.cells { self.source.row(self.base + cell as isize, 1)[0] } else { T::default() };
         }
     }

@@ -34,6 +34,9 @@ pub(crate) fn extreme<T: Element>(
     second: &Second<'_>,
     parallel: &Parallel<'_>,
 ) -> Result<()> {
+    if y.shape().contains(&0) {
+        return Ok(());
+    }
     if reversed {
         run::<T, true>(x, solved, y, second, parallel)
     } else {
@@ -160,7 +163,7 @@ impl<P: Position, Q: Position> Lower for Narrow<P, Q> {
     type Element = Q;
 
     #[inline(always)]
-    fn lower(position: P, _: f64, _: f64) -> Q {
+    fn lower(position: P, _: f64) -> Q {
         Q::new(position.get())
     }
 }

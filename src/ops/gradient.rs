@@ -71,16 +71,9 @@ impl Differentiable {
         dx: &ViewMut<'_, T>,
         parallel: &Parallel<'_>,
     ) -> Result<()> {
-        expect_shape("dy", dy.shape(), self.solved().output_shape())?;
-        if dx.shape().contains(&0) {
-            return Ok(());
-        }
         match self {
-            Self::Mean(map) => mean_gradient(dy, &map.solved, map.lowering, dx, parallel),
-            Self::Route(map) => {
-                let routed = map.routed(dx.strides(), dy.strides());
-                engine::scatter(&routed, dy.raw(), map.offsets(), dx.raw(), parallel)
-            }
+            Self::Mean(map) => map.pull(dy, dx, parallel),
+            Self::Route(map) => map.pull(dy, dx, parallel),
         }
     }
 
@@ -91,12 +84,8 @@ impl Differentiable {
         dy: &ViewMut<'_, T>,
         parallel: &Parallel<'_>,
     ) -> Result<()> {
-        expect_shape("dx", dx.shape(), self.solved().shape())?;
-        if dy.shape().contains(&0) {
-            return Ok(());
-        }
         match self {
-            Self::Mean(map) => sum(dx, &map.solved, map.lowering, dy, parallel),
+            Self::Mean(map) => map.push(dx, dy, parallel),
             Self::Route(map) => map.push(dx, dy, parallel),
         }
     }
@@ -131,6 +120,32 @@ impl MeanMap {
     pub(crate) fn new<T: Element>(solved: &Solved, lowering: Lowering) -> Result<Self> {
         expect_float::<T>()?;
         Ok(Self { solved: solved.clone(), lowering })
+    }
+
+    /// Writes the cotangent of an `x` of type `T` from that of a result of type `Y`.
+    pub(crate) fn pull<Y: Element, T: Element>(
+        &self,
+        dy: &View<'_, Y>,
+        dx: &ViewMut<'_, T>,
+        parallel: &Parallel<'_>,
+    ) -> Result<()> {
+        expect_shape("dy", dy.shape(), self.solved.output_shape())?;
+        if dy.shape().contains(&0) {
+            dx.fill(T::default());
+            return Ok(());
+        }
+        mean_gradient(dy, &self.solved, self.lowering, dx, parallel)
+    }
+
+    /// Writes the tangent of a result of type `Y` from that of an `x` of type `T`.
+    pub(crate) fn push<T: Element, Y: Element>(
+        &self,
+        dx: &View<'_, T>,
+        dy: &ViewMut<'_, Y>,
+        parallel: &Parallel<'_>,
+    ) -> Result<()> {
+        expect_shape("dx", dx.shape(), self.solved.shape())?;
+        sum(dx, &self.solved, self.lowering, dy, parallel)
     }
 }
 
@@ -190,7 +205,7 @@ impl RouteMap {
         let mut taps = Vec::new();
         for (&len, spans) in solved.shape().iter().zip(solved.spans()).rev() {
             if let Some(spans) = spans {
-                let (most, step) = (spans.max_len() as u64, flat.saturating_mul(spans.step() as u64));
+                let (most, step) = (spans.max_len().max(1) as u64, flat.saturating_mul(spans.step() as u64));
                 taps.push((most, step));
                 largest = largest.saturating_add((most - 1).saturating_mul(step));
                 codes = codes.saturating_mul(most);
@@ -257,7 +272,33 @@ impl RouteMap {
         Routed::new((0..strides_in.len()).map(axis).collect())
     }
 
-    fn push<T: Element>(&self, dx: &View<'_, T>, dy: &ViewMut<'_, T>, parallel: &Parallel<'_>) -> Result<()> {
+    /// Writes the cotangent of `x`.
+    pub(crate) fn pull<T: Element>(
+        &self,
+        dy: &View<'_, T>,
+        dx: &ViewMut<'_, T>,
+        parallel: &Parallel<'_>,
+    ) -> Result<()> {
+        expect_shape("dy", dy.shape(), self.solved.output_shape())?;
+        if dy.shape().contains(&0) {
+            dx.fill(T::default());
+            return Ok(());
+        }
+        let routed = self.routed(dx.strides(), dy.strides());
+        engine::scatter(&routed, dy.raw(), self.offsets(), dx.raw(), parallel)
+    }
+
+    /// Writes the tangent of the result.
+    pub(crate) fn push<T: Element>(
+        &self,
+        dx: &View<'_, T>,
+        dy: &ViewMut<'_, T>,
+        parallel: &Parallel<'_>,
+    ) -> Result<()> {
+        expect_shape("dx", dx.shape(), self.solved.shape())?;
+        if dy.shape().contains(&0) {
+            return Ok(());
+        }
         // Planes in flat order, one after the other: the pooled axes moved behind the others.
         let (mut order, pooled): (Vec<usize>, Vec<usize>) =
             (0..dx.shape().len()).partition(|&axis| self.solved.spans()[axis].is_none());

@@ -41,7 +41,7 @@ pub struct Pool {
     extents: Vec<Extent>,
     axes: Option<Vec<usize>>,
     count_include_pad: bool,
-    divisor: Option<usize>,
+    divisor: Option<i64>,
     fill_value: Option<f64>,
 }
 
@@ -88,9 +88,9 @@ impl Pool {
         self
     }
 
-    /// Sets the divisor of averages.
+    /// Sets the divisor of averages: not 0, and at most 2^53 either way.
     #[must_use]
-    pub fn divisor(mut self, divisor: usize) -> Self {
+    pub fn divisor(mut self, divisor: i64) -> Self {
         self.divisor = Some(divisor);
         self
     }
@@ -150,8 +150,12 @@ impl Pool {
             }
             spans[axis] = Some(solve_extent(extent, shape[axis])?);
         }
-        if self.divisor == Some(0) {
-            return Err(PoolError::value("divisor_override", 0, "must not be zero"));
+        match self.divisor {
+            Some(0) => return Err(PoolError::value("divisor_override", 0, "must not be zero")),
+            Some(divisor) if divisor.unsigned_abs() > 1 << 53 => {
+                return Err(PoolError::value("divisor_override", divisor, "must be at most 2**53"));
+            }
+            _ => {}
         }
         let rule = match self.divisor {
             Some(divisor) => DivisorRule::Fixed(divisor as f64),
@@ -369,7 +373,6 @@ fn solve_extent(extent: Extent, len: usize) -> Result<Spans> {
     match extent {
         Extent::Window(window) => window.solve(len),
         _ if len == 0 => Err(empty()),
-        Extent::Adaptive(0) => Err(PoolError::value("output_size", 0, "must be at least 1")),
         Extent::Adaptive(size) if size > isize::MAX as usize => {
             Err(PoolError::value("output_size", size, "is more than an array can hold"))
         }

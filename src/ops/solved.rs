@@ -77,18 +77,26 @@ impl Solved {
         }
     }
 
+    /// Along each axis, the real cells of each output.
+    fn counts(&self) -> Vec<Vec<usize>> {
+        let count = |spans: &Option<Spans>, o: usize| spans.as_ref().map_or(1, |spans| spans.at(o).len);
+        let axis = |(spans, &len): (&Option<Spans>, &usize)| (0..len).map(|o| count(spans, o)).collect();
+        self.spans.iter().zip(&self.output_shape).map(axis).collect()
+    }
+
+    /// Whether some output has fewer than `least` real cells.
+    pub(crate) fn any_below(&self, least: usize) -> bool {
+        let fewest = |counts: &Vec<usize>| counts.iter().copied().min();
+        let cells = self.counts().iter().map(fewest).try_fold(1usize, |cells, n| Some(cells.saturating_mul(n?)));
+        cells.is_some_and(|cells| cells < least)
+    }
+
     /// Writes `value` to every output with fewer than `least` real cells.
     pub(crate) fn fill<T: Copy>(&self, y: &ViewMut<'_, T>, value: T, least: usize) {
-        let lens = self.output_shape();
-        let counts: Vec<Vec<usize>> = self
-            .spans
-            .iter()
-            .zip(lens)
-            .map(|(spans, &len)| (0..len).map(|o| spans.as_ref().map_or(1, |spans| spans.at(o).len)).collect())
-            .collect();
-        if counts.iter().all(|counts| counts.iter().all(|&count| count >= least)) || lens.contains(&0) {
+        if !self.any_below(least) {
             return;
         }
+        let (counts, lens) = (self.counts(), self.output_shape());
         // An odometer over all outputs.
         let mut at = vec![0; lens.len()];
         loop {

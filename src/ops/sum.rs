@@ -36,15 +36,18 @@ pub(crate) fn sum<T: Element, Y: Element>(
     y: &ViewMut<'_, Y>,
     parallel: &Parallel<'_>,
 ) -> Result<()> {
+    if y.shape().contains(&0) {
+        return Ok(());
+    }
     if T::KIND == Kind::Float {
         return run::<T, Y, f64>(x, solved, lowering, y, parallel);
     }
     if size_of::<T>() <= 2 && solved.window_cells() < 1 << 15 {
         return run::<T, Y, i32>(x, solved, lowering, y, parallel);
     }
-    // 32-bit integers need a window of 2^31 cells to leave 63 bits; sums wrap there by contract, means must not.
+    // 32-bit integers need a window of 2^31 cells to leave 63 bits; integer sums wrap there by contract, no other result may.
     let narrow = size_of::<T>() <= 4 && solved.window_cells() < 1 << 31;
-    if narrow || lowering == Lowering::Sum {
+    if narrow || lowering == Lowering::Sum && Y::KIND != Kind::Float {
         return run::<T, Y, i64>(x, solved, lowering, y, parallel);
     }
     run::<T, Y, i128>(x, solved, lowering, y, parallel)
@@ -111,45 +114,45 @@ impl<V: Addend, Y: Element> Outlet<V> for Output<V, Y> {
 }
 
 /// Writes the gradient of a sum or a mean: each cell's share of the cotangents of all windows that hold it.
-pub(crate) fn mean_gradient<T: Element>(
-    cotangents: &View<'_, T>,
+pub(crate) fn mean_gradient<Y: Element, T: Element>(
+    cotangents: &View<'_, Y>,
     solved: &Solved,
     lowering: Lowering,
     dx: &ViewMut<'_, T>,
     parallel: &Parallel<'_>,
 ) -> Result<()> {
     let plan = solved.transposed_plan(cotangents.strides(), dx.strides(), lowering.rule());
-    let job: &dyn Job<Plain = Sum<f64>, Exact = Sum<f64>> = &Backward { cotangents: cotangents.raw(), dx: dx.raw() };
+    let output = Output::<f64, T> { y: dx.raw(), mean: plan.divisors[1] != DivisorRule::None, sums: PhantomData };
+    let forward = Forward::<Y, f64> { x: cotangents.raw(), output: &output };
+    let job: &dyn Job<Plain = Sum<f64>, Exact = Sum<f64>> = &Backward { forward };
     engine::run(job, &plan, parallel)
 }
 
-struct Backward<T> {
-    cotangents: Raw<T>,
-    dx: Raw<T>,
+/// Sums cotangents of type `Y`, divided before they are summed where their windows have different divisors.
+struct Backward<'a, Y> {
+    forward: Forward<'a, Y, f64>,
 }
 
-impl<T: Element> Job for Backward<T> {
+impl<Y: Element> Job for Backward<'_, Y> {
     type Plain = Sum<f64>;
     type Exact = Sum<f64>;
 
     fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<Sum<f64>>) -> bool {
-        let rows = staging.rows;
-        level.run(Stage::<ToAddend<T, f64>> { source: self.cotangents, rows, into: &mut into.values });
+        let special = self.forward.stage(level, staging, into);
         if !staging.divisors.is_empty() {
-            let values = &mut into.values[..rows.offsets.len() * rows.row()];
-            level.run(Divide { values, row: rows.row(), divisors: staging.divisors, element: PhantomData::<T> });
+            let row = staging.rows.row();
+            let values = &mut into.values[..staging.rows.offsets.len() * row];
+            level.run(Divide { values, row, divisors: staging.divisors });
         }
-        false
+        special
     }
 
-    fn windows(&self, level: Level, reading: &Reading<'_>, _: Monoids, into: &mut Cells<Sum<f64>>) -> bool {
-        let (values, tags) = (&mut into.values[..], &mut into.tags[..]);
-        level.run(reading.kernel::<ToAddend<T, f64>, Sum<f64>>(self.cotangents, values, tags))
+    fn windows(&self, level: Level, reading: &Reading<'_>, monoids: Monoids, into: &mut Cells<Sum<f64>>) -> bool {
+        self.forward.windows(level, reading, monoids, into)
     }
 
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Sum<f64>>) {
-        let &Finishing { rows: [rows, _], divisors, .. } = finishing;
-        level.run(Finish::<ToMean<f64, T>> { from: &from.values, rows, divisors, target: self.dx });
+        self.forward.finish(level, finishing, from);
     }
 }
 

@@ -2,14 +2,34 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyList, PySequence, PyString, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyInt, PyList, PyMemoryView, PySequence, PyString, PyTuple};
 
 use crate::{Pool, Window};
+
+/// A value as messages show it: some have no readable form.
+pub(super) fn shown(value: &Bound<'_, PyAny>) -> String {
+    match (value.repr().and_then(|text| Ok(text.to_cow()?.into_owned())), value.get_type().name()) {
+        (Ok(text), _) => text,
+        (Err(_), Ok(name)) => format!("<{name}>"),
+        (Err(_), Err(_)) => "<object>".to_owned(),
+    }
+}
+
+/// A yes or no: Python's or NumPy's.
+pub(super) fn flag(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if let Ok(flag) = value.cast_exact::<PyBool>() {
+        return Ok(flag.is_true());
+    }
+    value.extract().map_err(|_| {
+        let name = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
+        PyTypeError::new_err(format!("{argument}: {} ({name}) must be a bool", shown(value)))
+    })
+}
 
 /// An integer, through `__index__`: never a float, never a string, never cut to fit.
 pub(super) fn integer(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
     let refuse = || {
-        let message = format!("{argument}: {} ({}) must be an int", value.repr()?, value.get_type().name()?);
+        let message = format!("{argument}: {} ({}) must be an int", shown(value), value.get_type().name()?);
         Err(PyTypeError::new_err(message))
     };
     if !value.hasattr("__index__")? {
@@ -22,7 +42,7 @@ pub(super) fn integer(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<i64>
         }
         index => index?,
     };
-    index.extract().map_err(|_| PyValueError::new_err(format!("{argument}: {index} does not fit 64 bits")))
+    index.extract().map_err(|_| PyValueError::new_err(format!("{argument}: {} does not fit 64 bits", shown(&index))))
 }
 
 /// An integer that is at least `least`.
@@ -38,8 +58,12 @@ pub(super) fn size(argument: &str, value: &Bound<'_, PyAny>, least: i64) -> PyRe
     Ok(number as usize)
 }
 
+fn is_bytes(value: &Bound<'_, PyAny>) -> bool {
+    value.cast::<PyBytes>().is_ok() || value.cast::<PyByteArray>().is_ok() || value.cast::<PyMemoryView>().is_ok()
+}
+
 /// The items of a sequence of numbers; `None` for a number.
-fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
+pub(super) fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
     if value.cast_exact::<PyInt>().is_ok() {
         return Ok(None);
     }
@@ -49,7 +73,7 @@ fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny
     if let Ok(list) = value.cast::<PyList>() {
         return Ok(Some(list.iter().collect()));
     }
-    if value.cast::<PyString>().is_ok() || value.cast::<PyBytes>().is_ok() {
+    if value.cast::<PyString>().is_ok() || is_bytes(value) {
         return Ok(None);
     }
     // Of arrays, only those with an axis are sequences.
@@ -79,11 +103,13 @@ impl<T: Copy> PerAxis<T> {
 pub(super) fn per_axis(argument: &str, value: &Bound<'_, PyAny>, n: usize, least: i64) -> PyResult<PerAxis<usize>> {
     match items(value)? {
         None => Ok(PerAxis::All(size(argument, value, least)?)),
+        // As in PyTorch, a sequence of one is one for all.
+        Some(items) if items.len() == 1 => Ok(PerAxis::All(size(argument, &items[0], least)?)),
         Some(items) if items.len() == n => {
             items.iter().map(|item| size(argument, item, least)).collect::<PyResult<_>>().map(PerAxis::Each)
         }
         Some(items) => {
-            let message = format!("{argument}: {} has {} values; give one, or {n}", value.repr()?, items.len());
+            let message = format!("{argument}: {} has {} values; give one, or {n}", shown(value), items.len());
             Err(PyValueError::new_err(message))
         }
     }
@@ -101,7 +127,7 @@ pub(super) struct Geometry<'a, 'py> {
     pub stride: Option<&'a Bound<'py, PyAny>>,
     pub padding: &'a Bound<'py, PyAny>,
     pub dilation: &'a Bound<'py, PyAny>,
-    pub ceil_mode: bool,
+    pub ceil_mode: &'a Bound<'py, PyAny>,
 }
 
 impl Geometry<'_, '_> {
@@ -109,10 +135,10 @@ impl Geometry<'_, '_> {
         let kernel = per_axis(self.argument, self.kernel, n, 1)?;
         let stride = self.stride.map(|stride| per_axis("stride", stride, n, 1)).transpose()?;
         let dilation = per_axis("dilation", self.dilation, n, 1)?;
-        let pad = padding(self.padding, n)?;
+        let (pad, ceil_mode) = (padding(self.padding, n)?, flag("ceil_mode", self.ceil_mode)?);
         let window = |j| {
             let stride = stride.as_ref().unwrap_or(&kernel).at(j);
-            let window = Window::new(kernel.at(j)).stride(stride).dilation(dilation.at(j)).ceil_mode(self.ceil_mode);
+            let window = Window::new(kernel.at(j)).stride(stride).dilation(dilation.at(j)).ceil_mode(ceil_mode);
             match &pad {
                 Pad::Cells(cells) => window.padding(cells.at(j).0, cells.at(j).1),
                 Pad::Same => window.same(),
@@ -136,7 +162,7 @@ fn padding(value: &Bound<'_, PyAny>, n: usize) -> PyResult<Pad> {
             "same" => Ok(Pad::Same),
             "same_lower" => Ok(Pad::SameLower),
             _ => {
-                let message = format!("padding: {} must be 'valid', 'same' or 'same_lower'", value.repr()?);
+                let message = format!("padding: {} must be 'valid', 'same' or 'same_lower'", shown(value));
                 Err(PyValueError::new_err(message))
             }
         };
@@ -146,19 +172,25 @@ fn padding(value: &Bound<'_, PyAny>, n: usize) -> PyResult<Pad> {
         return Ok(Pad::Cells(PerAxis::All((cells, cells))));
     };
     let rule = || format!("give one int, {n} ints, or {n} pairs (before, after)");
+    if let [side] = &sides[..]
+        && items(side)?.is_none()
+    {
+        let cells = size("padding", side, 0)?;
+        return Ok(Pad::Cells(PerAxis::All((cells, cells))));
+    }
     if sides.len() != n {
-        let message = format!("padding: {} has {} values; {}", value.repr()?, sides.len(), rule());
+        let message = format!("padding: {} has {} values; {}", shown(value), sides.len(), rule());
         return Err(PyValueError::new_err(message));
     }
     let side = |item: &Bound<'_, PyAny>| match items(item)? {
         None => size("padding", item, 0).map(|cells| (cells, cells)),
         Some(pair) if pair.len() == 2 => Ok((size("padding", &pair[0], 0)?, size("padding", &pair[1], 0)?)),
-        Some(_) => Err(PyValueError::new_err(format!("padding: {} is no pair; {}", item.repr()?, rule()))),
+        Some(_) => Err(PyValueError::new_err(format!("padding: {} is no pair; {}", shown(item), rule()))),
     };
     let pads = sides.iter().map(side).collect::<PyResult<Vec<_>>>()?;
     let pairs = sides.iter().map(|item| Ok(items(item)?.is_some())).collect::<PyResult<Vec<_>>>()?;
     if pairs.iter().any(|&pair| pair != pairs[0]) {
-        return Err(PyValueError::new_err(format!("padding: {} mixes ints and pairs; {}", value.repr()?, rule())));
+        return Err(PyValueError::new_err(format!("padding: {} mixes ints and pairs; {}", shown(value), rule())));
     }
     Ok(Pad::Cells(PerAxis::Each(pads)))
 }

@@ -181,7 +181,7 @@ impl DType {
 
     /// A caller's `dtype`, and the NumPy descriptor that it names.
     pub fn parse<'py>(dtype: &Bound<'py, PyAny>) -> PyResult<(Self, Bound<'py, PyAny>)> {
-        let descr = dtype.py().import("numpy")?.getattr("dtype")?.call1((dtype,))?;
+        let descr = interop(dtype.py(), "as_dtype")?.call1((dtype,))?;
         match Self::of_descr(&descr)? {
             Some(dtype) => Ok((dtype, descr.call_method1("newbyteorder", ("=",))?)),
             None => Err(PyTypeError::new_err(format!("dtype: {descr} is not supported: {SUPPORTED}"))),

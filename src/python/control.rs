@@ -26,6 +26,12 @@ pub(super) fn set_num_threads_here(n: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
     Ok(parallel::set_num_threads_here(n)?)
 }
 
+/// What this build has beside the kernels.
+#[pyfunction]
+pub(super) fn features() -> Vec<&'static str> {
+    if cfg!(feature = "rayon") { vec!["rayon"] } else { Vec::new() }
+}
+
 /// The CPU level in use.
 #[pyfunction]
 pub(super) fn cpu_level() -> String {

@@ -63,25 +63,22 @@ impl Recorded {
         Self { map, x: x.dtype, strides: x.strides.clone(), y, restore, dropped: dropped.to_vec(), least }
     }
 
-    /// Reads a cotangent or tangent as an array of the result's dtype.
-    fn read<'py>(&self, argument: &'static str, value: &Bound<'py, PyAny>) -> PyResult<Array<'py>> {
+    /// Reads a cotangent or tangent as an array of the dtype of what it belongs to.
+    fn read<'py>(argument: &'static str, value: &Bound<'py, PyAny>, dtype: DType) -> PyResult<Array<'py>> {
         let array = Array::read(argument, value)?;
-        if array.dtype == self.y {
+        if array.dtype == dtype {
             return Ok(array);
         }
         let py = value.py();
         let cast = py.import("ndpool._interop")?.getattr("cast")?;
-        Array::read(argument, &cast.call1((argument, array.object(), descr_of(py, self.y)?))?)
+        Array::read(argument, &cast.call1((argument, array.object(), descr_of(py, dtype)?))?)
     }
 
-    fn finish<'py>(&self, array: &Array<'py>, dtype: DType) -> PyResult<Bound<'py, PyAny>> {
-        let py = array.object().py();
-        let mut object = array.object().clone();
-        if array.dtype != dtype {
-            object = object.call_method1("astype", (descr_of(py, dtype)?,))?;
-        }
+    /// A result as an array of the caller's library.
+    fn finish<'py>(&self, array: &Array<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let object = array.object().clone();
         match &self.restore {
-            Some(restore) => restore.bind(py).call1((object,)),
+            Some(restore) => restore.bind(object.py()).call1((object,)),
             None => Ok(object),
         }
     }
@@ -99,39 +96,54 @@ impl Pullback {
     fn __call__<'py>(&self, dy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let of = &self.of;
         let solved = of.map.solved();
-        let mut dy = of.read("dy", dy)?;
+        let mut dy = Recorded::read("dy", dy, of.y)?;
         of.expect("dy", &dy, true)?;
         if of.least > 1 {
             dy = Array::read("dy", &dy.object().call_method0("copy")?)?;
         }
         dy.expand(&of.dropped);
         let shape = solved.shape();
-        let dx = Array::new(dy.object().py(), of.y, None, shape, &of.strides)?;
-        with_float!(of.y, T => {
-            if of.least > 1 {
-                solved.fill(&dy.view_mut::<T>(), T::default(), of.least);
-            }
-            let (dy, target) = (dy.view::<T>(), dx.view_mut::<T>());
-            compute(dx.object().py(), dx.len(), |parallel| of.map.pull(&dy, &target, parallel))?;
-        }, else return Err(no_gradient(of.y)));
-        of.finish(&dx, of.x)
+        let py = dy.object().py();
+        let dx = Array::new(py, of.x, None, shape, &of.strides)?;
+        if of.least > 1 {
+            with_float!(of.y, Y => solved.fill(&dy.view_mut::<Y>(), Y::default(), of.least), else return Err(no_gradient(of.y)));
+        }
+        match &of.map {
+            Differentiable::Mean(map) => with_float!(of.y, Y => with_float!(of.x, T => {
+                let (dy, dx) = (dy.view::<Y>(), dx.view_mut::<T>());
+                compute(py, dx.shape().iter().product(), |parallel| map.pull(&dy, &dx, parallel))?;
+            }, else return Err(no_gradient(of.x))), else return Err(no_gradient(of.y))),
+            Differentiable::Route(map) => with_float!(of.x, T => {
+                let (dy, dx) = (dy.view::<T>(), dx.view_mut::<T>());
+                compute(py, dx.shape().iter().product(), |parallel| map.pull(&dy, &dx, parallel))?;
+            }, else return Err(no_gradient(of.x))),
+        }
+        of.finish(&dx)
     }
 
     /// The tangent of the result from `dx`, that of `x`.
     fn jvp<'py>(&self, dx: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let of = &self.of;
         let solved = of.map.solved();
-        let dx = of.read("dx", dx)?;
+        let dx = Recorded::read("dx", dx, of.x)?;
         of.expect("dx", &dx, false)?;
         let (shape, strides) = (kept(solved.output_shape(), &of.dropped), kept(&of.strides, &of.dropped));
         let mut dy = Array::new(dx.object().py(), of.y, None, &shape, &strides)?;
         dy.expand(&of.dropped);
-        with_float!(of.y, T => {
-            let target = dy.view_mut::<T>();
-            compute(dy.object().py(), dx.len(), |parallel| of.map.push(&dx.view::<T>(), &target, parallel))?;
-            solved.fill(&target, T::default(), of.least);
-        }, else return Err(no_gradient(of.y)));
-        of.finish(&dy, of.y)
+        let py = dx.object().py();
+        match &of.map {
+            Differentiable::Mean(map) => with_float!(of.y, Y => with_float!(of.x, T => {
+                let (dx, dy) = (dx.view::<T>(), dy.view_mut::<Y>());
+                compute(py, dx.shape().iter().product(), |parallel| map.push(&dx, &dy, parallel))?;
+                solved.fill(&dy, Y::default(), of.least);
+            }, else return Err(no_gradient(of.x))), else return Err(no_gradient(of.y))),
+            Differentiable::Route(map) => with_float!(of.x, T => {
+                let (dx, dy) = (dx.view::<T>(), dy.view_mut::<T>());
+                compute(py, dx.shape().iter().product(), |parallel| map.push(&dx, &dy, parallel))?;
+                solved.fill(&dy, T::default(), of.least);
+            }, else return Err(no_gradient(of.x))),
+        }
+        of.finish(&dy)
     }
 
     fn __repr__(&self) -> String {

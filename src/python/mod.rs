@@ -4,6 +4,7 @@ mod arguments;
 mod array;
 mod control;
 mod error;
+mod execute;
 mod functions;
 mod gradient;
 
@@ -13,7 +14,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = true)]
 mod _ndpool {
     #[pymodule_export]
-    use super::control::{cpu_level, cpu_levels, get_num_threads, set_num_threads, set_num_threads_here};
+    use super::control::{cpu_level, cpu_levels, features, get_num_threads, set_num_threads, set_num_threads_here};
     #[pymodule_export]
     use super::functions::{adaptive_pool, extreme_pool, global_pool, mean_pool, output_shape, pool};
     #[pymodule_export]

@@ -12,8 +12,8 @@ pub(crate) trait Addend: Copy + Default + PartialEq + Send + Sync + 'static {
     fn of<T: Element>(value: T) -> Self;
     /// The sum as an element: rounded to the nearest for floats, modulo 2^64 for integers.
     fn to_sum<T: Element>(self) -> T;
-    /// The sum divided by a count, as a float, or as an integer rounded half to even.
-    fn to_mean<T: Element>(self, divisor: f64, reciprocal: f64) -> T;
+    /// The sum divided, as a float, or as an integer rounded half to even. What is divided by 0 had no cells; anything will do.
+    fn to_mean<T: Element>(self, divisor: f64) -> T;
 }
 
 /// Floats: `f64`, in which the mean of float32 values is exact to its last bit but for cancellation beyond 2^29.
@@ -31,16 +31,19 @@ impl Addend for f64 {
     #[inline(always)]
     fn to_sum<T: Element>(self) -> T {
         // Sums start at 0: a sum of negative zeros is 0, whatever the number of cells and of padding.
-        T::from_f64(self + 0.0)
+        T::from_f64(one_nan(self + 0.0))
     }
 
-    /// Multiplying by the reciprocal errs by less than 2^-52, which rounding to a narrower type hides but for one case in
-    /// 2^28; a float64 result is divided.
     #[inline(always)]
-    fn to_mean<T: Element>(self, divisor: f64, reciprocal: f64) -> T {
-        let sum = self + 0.0;
-        T::from_f64(if size_of::<T>() < 8 { sum * reciprocal } else { sum / divisor })
+    fn to_mean<T: Element>(self, divisor: f64) -> T {
+        T::from_f64(one_nan((self + 0.0) / divisor))
     }
+}
+
+/// A sum that is NaN, as the same NaN on every CPU: of two NaNs, instructions keep the one or the other.
+#[inline(always)]
+fn one_nan(sum: f64) -> f64 {
+    if sum.is_nan() { f64::NAN } else { sum }
 }
 
 macro_rules! integer_addend {
@@ -58,16 +61,21 @@ macro_rules! integer_addend {
 
             #[inline(always)]
             fn to_sum<T: Element>(self) -> T {
-                T::from_i64(self as i64)
+                if size_of::<Self>() > 8 { T::from_i128(self as i128) } else { T::from_i64(self as i64) }
             }
 
             #[inline(always)]
-            fn to_mean<T: Element>(self, divisor: f64, _: f64) -> T {
+            fn to_mean<T: Element>(self, divisor: f64) -> T {
                 if matches!(T::KIND, crate::element::Kind::Float) {
                     return T::from_f64(self as f64 / divisor);
                 }
-                let divisor = divisor as $t;
-                let (quotient, remainder) = (self.div_euclid(divisor), self.rem_euclid(divisor));
+                // No cells, no mean.
+                if divisor == 0.0 {
+                    return T::default();
+                }
+                let (sum, divisor) =
+                    if divisor < 0.0 { (self.wrapping_neg(), -divisor as $t) } else { (self, divisor as $t) };
+                let (quotient, remainder) = (sum.div_euclid(divisor), sum.rem_euclid(divisor));
                 // Twice the remainder against the divisor, without doubling it past the type's limit.
                 let up = match remainder.cmp(&(divisor - remainder)) {
                     std::cmp::Ordering::Less => false,
@@ -79,7 +87,7 @@ macro_rules! integer_addend {
         }
     };
 }
-// Bytes and 16-bit integers in windows of fewer than 2^15 cells; any other integer; means of 64-bit integers.
+// Bytes and 16-bit integers in windows of fewer than 2^15 cells; any other integer; what 64 bits may not hold.
 integer_addend!(i32);
 integer_addend!(i64);
 integer_addend!(i128);

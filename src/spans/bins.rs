@@ -1,5 +1,6 @@
 //! Adaptive bins: the axis cut into a given number of nearly equal, possibly overlapping parts.
 
+use super::arithmetic::gcd;
 use super::{Pattern, Span};
 
 /// Bin `o` covers the cells `floor(o * len_in / len_out) .. ceil((o + 1) * len_in / len_out)`, in integers.
@@ -33,9 +34,4 @@ impl Bins {
             .collect();
         Pattern { outputs, inputs, taps }
     }
-}
-
-/// The greatest common divisor.
-pub(super) fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { gcd(b, a % b) }
 }

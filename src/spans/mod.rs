@@ -8,6 +8,7 @@
 //! Padding, ceil mode and dilation end here: a [`Span`] holds real cells only. Every constructor gives spans in closed
 //! form, so an axis of any length costs no memory.
 
+mod arithmetic;
 mod bins;
 mod pieces;
 mod regular;
@@ -99,6 +100,7 @@ impl Spans {
     pub fn max_len(&self) -> usize {
         match self {
             Self::Regular(r) => r.kernel.min((r.len_in - 1) / r.dilation + 1),
+            Self::Bins(Bins { len_out: 0, .. }) => 0,
             Self::Bins(b) => b.len_in.div_ceil(b.len_out) + usize::from(b.len_in % b.len_out != 0),
             Self::Transposed(t) => t.max_len(),
             Self::Pieces(p) => p.size,

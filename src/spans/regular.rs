@@ -1,5 +1,6 @@
 //! A window that slides with a stride.
 
+use super::arithmetic::count_residues;
 use super::{Pattern, Span};
 
 /// Window `o` covers the cells `o * stride - before + t * dilation` for `t < kernel` that lie on the axis.
@@ -46,10 +47,15 @@ impl Regular {
     /// Whether some window lies wholly in the padding.
     pub fn any_empty(&self) -> bool {
         // Windows that start past the axis have no cell, those that start on it have one, and of those that start before
-        // it the first is the worst, unless dilation steps over the axis.
+        // it the first ends first. Others miss the axis only if their dilation steps over all of it.
         let past = (self.len_in + self.before).div_ceil(self.stride);
-        let before = if self.dilation == 1 { 1 } else { self.before.div_ceil(self.stride).max(1) };
-        self.len_out > past || (0..before.min(self.len_out)).any(|o| self.at(o).len == 0)
+        if self.len_out > past || self.at(0).len == 0 {
+            return true;
+        }
+        // The first cell that is not before the axis is at the window's distance from it, modulo the dilation.
+        let before = self.before.div_ceil(self.stride).min(self.len_out);
+        let distance = (self.dilation - self.before % self.dilation) % self.dilation;
+        count_residues(before, distance, self.stride, self.dilation, self.len_in) > 0
     }
 
     pub fn pattern(&self) -> Pattern {

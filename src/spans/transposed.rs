@@ -1,6 +1,7 @@
 //! The spans of a sliding window seen from the other side: for each input position, the outputs that cover it.
 
-use super::{Pattern, Regular, Span, bins::gcd};
+use super::arithmetic::{gcd, inverse};
+use super::{Pattern, Regular, Span};
 
 /// Output `o` covers input `i` where `o * stride = i + before - t * dilation` for some `t < kernel`: an arithmetic
 /// progression of outputs, `dilation / gcd(stride, dilation)` apart.
@@ -55,15 +56,4 @@ impl Transposed {
             .collect();
         Pattern { outputs: stride, inputs: 1, taps }
     }
-}
-
-/// The inverse of `a` modulo `m`, where they have no common divisor; 0 modulo 1.
-fn inverse(a: usize, m: usize) -> usize {
-    let (mut r, mut s) = ((m as i128, (a % m) as i128), (0i128, 1i128));
-    while r.1 > 0 {
-        let quotient = r.0 / r.1;
-        r = (r.1, r.0 - quotient * r.1);
-        s = (s.1, s.0 - quotient * s.1);
-    }
-    s.0.rem_euclid(m as i128) as usize
 }

@@ -338,3 +338,17 @@ def test_results_are_new_writable_contiguous_arrays():
         assert result.flags.writeable
         assert result.flags.aligned
         assert not np.shares_memory(result, X)
+
+
+def test_masked_cells_inside_lists_and_behind_array_are_not_read():
+    masked = np.ma.array([1.0, 9.0, 2.0], mask=[0, 1, 0])
+
+    class Holder:
+        def __array__(self, dtype=None, copy=None):
+            return masked
+
+    for x in ([masked], ((1.0, np.ma.masked, 2.0),), Holder()):
+        with pytest.raises(ValueError, match=r"x: .*masked"):
+            ndpool.pool(x, 1)
+    with pytest.raises(TypeError, match="fill_value: masked"):
+        ndpool.pool([1.0], 1, padding=1, fill_value=np.ma.masked)

@@ -181,3 +181,37 @@ def test_lists_have_the_dtype_that_numpy_gives_them(value):
     got = ndpool.pool(value, 2)
     want = np.asarray(value).max(keepdims=True)
     np.testing.assert_array_equal(got, want, strict=True)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint64])
+def test_an_integer_average_of_no_cells_is_the_fill_value(dtype):
+    x = np.array([1, 2], dtype)
+    y = ndpool.pool(x, 1, "avg", padding=1, fill_value=9, dtype=dtype)
+    np.testing.assert_array_equal(y, np.array([9, 1, 2, 9], dtype))
+
+
+def test_sums_of_integers_as_floats_do_not_wrap():
+    assert ndpool.pool(np.array([2**63], np.uint64), 1, "sum", dtype=np.float64) == 2.0**63
+    assert ndpool.pool(np.full(4, 2**62), 4, "sum", dtype=np.float64) == 2.0**64
+
+
+def test_a_half_precision_tie_goes_to_even():
+    x = np.full(198, 1.673828125, np.float16)
+    x[0] = 1.7705078125
+    exact = x.astype(np.float64).sum() / 198
+    assert ndpool.pool(x, 198, "avg") == np.float16(exact)
+
+
+def test_a_divisor_may_be_negative_and_no_larger_than_floats_count():
+    x = np.array([[[5, 6, 7, 8]]])
+    np.testing.assert_array_equal(ndpool.avg_pool1d(x, 2, divisor_override=-2), [[[-5.5, -7.5]]])
+    np.testing.assert_array_equal(ndpool.avg_pool1d(x, 2, divisor_override=-2, dtype=np.int64), [[[-6, -8]]])
+    with pytest.raises(ValueError, match=f"divisor_override: {2**53 + 1} "):
+        ndpool.avg_pool1d(x, 2, divisor_override=2**53 + 1)
+
+
+def test_every_nan_that_a_sum_makes_is_the_same():
+    x = np.tile(np.array([0x7E00, 0xFE00], np.uint16), 8).view(np.float16)
+    for mode in ("sum", "avg"):
+        assert set(ndpool.pool(x, 2, mode).view(np.uint16)) == {0x7E00}
+    assert set(ndpool.pool(np.array([np.inf, -np.inf] * 4), 2, "sum").view(np.uint64)) == {0x7FF8_0000_0000_0000}

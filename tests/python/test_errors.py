@@ -314,3 +314,50 @@ def test_no_error_writes_to_stderr(capfd):
     captured = capfd.readouterr()
     assert captured.out == ""
     assert captured.err == ""
+
+
+@pytest.mark.parametrize("value", [1, 0, "no", None, 1.0], ids=repr)
+def test_flags_are_bools(value):
+    for call, argument in [
+        (lambda: ndpool.max_pool2d(X, 2, ceil_mode=value), "ceil_mode"),
+        (lambda: ndpool.max_pool2d(X, 2, return_indices=value), "return_indices"),
+        (lambda: ndpool.avg_pool2d(X, 2, count_include_pad=value), "count_include_pad"),
+        (lambda: ndpool.global_pool(X, keepdims=value), "keepdims"),
+    ]:
+        assert message_of(TypeError, call).startswith(f"{argument}: {value!r} ")
+    assert ndpool.max_pool2d(X, 2, ceil_mode=np.True_).shape == (2, 3, 4, 4)
+
+
+@pytest.mark.parametrize("value", ["(2,", "\ud800", "no such", 3.5, {"names": 1}, "1(f4"], ids=ascii)
+def test_a_dtype_that_is_none_is_named(value):
+    assert message_of(TypeError, lambda: ndpool.pool(X, 2, "sum", dtype=value)).startswith("dtype: ")
+
+
+@pytest.mark.parametrize("value", [bytearray(b"\2\2"), memoryview(b"\2\2"), b"\2\2", {2, 3}, {2: 2}], ids=repr)
+def test_no_size_is_read_from_bytes_or_without_an_order(value):
+    assert "kernel_size" in message_of(TypeError, lambda: ndpool.max_pool2d(X, value))
+    assert "output_size" in message_of(TypeError, lambda: ndpool.adaptive_max_pool2d(X, value))
+
+
+def test_the_window_of_pool_is_called_a_window():
+    assert message_of(ValueError, lambda: ndpool.pool(X, 99)).startswith("window: 99 ")
+    assert message_of(ValueError, lambda: ndpool.output_shape((4, 4), 99)).startswith("window: 99 ")
+    assert message_of(ValueError, lambda: ndpool.max_pool2d(X, 99)).startswith("kernel_size: 99 ")
+
+
+def test_min_count_asks_for_a_fill_value_only_where_a_window_is_short():
+    x = np.arange(4)
+    np.testing.assert_array_equal(ndpool.pool(x, 2, min_count=2), [1, 3])
+    np.testing.assert_array_equal(ndpool.pool(x, 2, "count", min_count=2), [2, 2])
+    assert message_of(ValueError, lambda: ndpool.pool(x, 2, padding=1, min_count=2)).startswith("fill_value: ")
+    assert ndpool.global_pool(X, min_count=65, fill_value=-1.0).tolist() == [[-1.0] * 3] * 2
+
+
+def test_nan_policies():
+    np.testing.assert_array_equal(ndpool.pool(X, 2, nan_policy="propagate"), ndpool.pool(X, 2))
+    assert "nan_policy: 'no'" in message_of(ValueError, lambda: ndpool.pool(X, 2, nan_policy="no"))
+    assert "nan_policy: 3" in message_of(TypeError, lambda: ndpool.global_pool(X, nan_policy=3))
+
+
+def test_a_function_without_a_gradient_is_named():
+    assert "output_shape" in message_of(TypeError, lambda: ndpool.vjp(ndpool.output_shape, (4, 4), 2))

@@ -228,3 +228,26 @@ def test_as_many_axes_as_numpy_has():
 def test_an_empty_array_with_negative_strides():
     x = np.zeros((0, 3, 8, 8))[::-1, :, ::-1, ::-1]
     assert ndpool.max_pool2d(x, 2).shape == (0, 3, 4, 4)
+
+
+@pytest.mark.parametrize("kernel", [2**24, 2**40])
+def test_a_window_far_from_the_array_is_judged_at_once(kernel):
+    # Every window starts in the padding, and whether its dilation steps over the two cells takes no walk to tell.
+    arguments = {"stride": 1, "padding": [((kernel - 1) * 2, kernel)], "dilation": 2}
+    if kernel > 2**30:
+        with pytest.raises((ValueError, MemoryError)):
+            ndpool.max_pool1d(np.zeros((1, 1, 2), np.uint8), kernel, **arguments)
+    else:
+        y = ndpool.max_pool1d(np.ones((1, 1, 2), np.uint8), kernel, **arguments)
+        assert y.shape == ndpool.output_shape((1, 1, 2), kernel, axis=2, **arguments)
+        assert y.all()
+
+
+@pytest.mark.parametrize("mode", ["max", "avg"])
+def test_bins_may_be_many_more_than_cells(mode):
+    x = np.array([[[1.0, 3.0]]])
+    y, pullback = ndpool.vjp(function(f"adaptive_{mode}_pool", 1), x, 10**6)
+    assert y[0, 0, 0] == 1
+    assert y[0, 0, -1] == 3
+    np.testing.assert_array_equal(pullback(np.ones_like(y)), [[[5e5, 5e5]]])
+    np.testing.assert_array_equal(pullback.jvp(x), y)

@@ -275,3 +275,25 @@ def test_every_refused_window_is_refused_by_vjp_too(mode, data):
         lambda: oracle(x, 2, mode, "channels_first", arguments, include_pad=True),
         lambda got, want: np.testing.assert_array_equal(got, np.zeros(want.values.shape), strict=True),
     )
+
+
+@pytest.mark.parametrize(("x_dtype", "y_dtype"), [(np.float64, np.float16), (np.float16, np.float64)])
+def test_a_gradient_is_rounded_to_the_dtype_of_the_input_alone(x_dtype, y_dtype):
+    x = np.ones(3, x_dtype)
+    _, pullback = ndpool.vjp(ndpool.pool, x, 3, "avg", dtype=y_dtype)
+    dx = pullback(np.ones(1))
+    assert dx.dtype == x_dtype
+    np.testing.assert_array_equal(dx, np.full(3, 1 / 3).astype(x_dtype))
+    tangent = pullback.jvp(np.full(3, 0.1))
+    assert tangent.dtype == y_dtype
+    mean = np.full(3, x_dtype(0.1)).astype(np.float64).sum() / 3
+    np.testing.assert_array_equal(tangent, np.array([mean]).astype(y_dtype))
+
+
+def test_an_adaptive_size_of_zero_has_an_empty_result_and_a_gradient_of_zeros():
+    x = np.ones((1, 2, 4, 5))
+    for f in (ndpool.adaptive_avg_pool2d, ndpool.adaptive_max_pool2d):
+        y, pullback = ndpool.vjp(f, x, (0, 3))
+        assert y.shape == (1, 2, 0, 3)
+        np.testing.assert_array_equal(pullback(y), np.zeros_like(x))
+        assert pullback.jvp(x).shape == y.shape

@@ -1,0 +1,258 @@
+//! A solved call: places for its results found, computed, recorded on a tape, and handed back.
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+
+use super::arguments::shown;
+use super::array::{Array, DType, descr_of, kept, with_dtype};
+use super::error::compute;
+use super::gradient::{Recorded, Tape};
+use crate::element::Element;
+use crate::ops::{self, Differentiable, Lowering, MeanMap, RouteMap, Second, Solved};
+use crate::strided::ViewMut;
+
+/// What is computed of each window.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Mode {
+    Max,
+    Min,
+    Sum,
+    Avg,
+    Count,
+}
+
+impl Mode {
+    pub fn parse(mode: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let Ok(name) = mode.cast::<PyString>() else {
+            let message = format!("mode: {} ({}) must be a str", shown(mode), mode.get_type().name()?);
+            return Err(PyTypeError::new_err(message));
+        };
+        Ok(match &*name.to_cow()? {
+            "max" => Self::Max,
+            "min" => Self::Min,
+            "sum" => Self::Sum,
+            "avg" => Self::Avg,
+            "count" => Self::Count,
+            _ => {
+                let message = format!("mode: {} must be one of max, min, sum, avg, count", shown(mode));
+                return Err(PyValueError::new_err(message));
+            }
+        })
+    }
+
+    fn is_extreme(self) -> bool {
+        matches!(self, Self::Max | Self::Min)
+    }
+}
+
+/// Options that some modes have and others do not.
+#[derive(Default)]
+pub(super) struct Options<'a, 'py> {
+    pub return_indices: bool,
+    pub dtype: Option<&'a Bound<'py, PyAny>>,
+    pub fill_value: Option<&'a Bound<'py, PyAny>>,
+    pub min_count: usize,
+    /// Axes that the result does not keep.
+    pub dropped: &'a [usize],
+}
+
+/// Pools `x` as solved: finds the places for results, computes, and wraps.
+pub(super) fn execute<'py>(
+    x: &Array<'py>,
+    solved: &Solved,
+    mode: Mode,
+    options: &Options<'_, 'py>,
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = x.object().py();
+    if options.return_indices && !mode.is_extreme() {
+        return Err(PyTypeError::new_err("return_indices: only modes 'max' and 'min' have this option"));
+    }
+    let (dtype, descr) = result_dtype(x.dtype, mode, options.dtype)?;
+    let shape = kept(solved.output_shape(), options.dropped);
+    let tape = out.and_then(|out| out.cast_exact::<Tape>().ok());
+    let out = match tape {
+        Some(tape) => tape.borrow().out(py),
+        None => out.filter(|out| !out.is_none()).cloned(),
+    };
+    let (values_out, indices_out) = split_out(out.as_ref(), options.return_indices)?;
+    let place = |out: &Given<'py>, dtype, descr, inputs: &[&Array<'py>]| match out {
+        Some(out) => Array::target(out, dtype, &shape, inputs),
+        None => x.like(dtype, descr, &shape, options.dropped),
+    };
+    let mut y = place(&values_out, dtype, descr.as_ref(), &[x])?;
+    let mut indices = None;
+    if options.return_indices {
+        indices = Some(place(&indices_out, DType::I64, None, &[x, &y])?);
+    }
+    let fill = fill_value(py, solved, options, dtype)?;
+    y.expand(options.dropped);
+    if let Some(indices) = &mut indices {
+        indices.expand(options.dropped);
+    }
+    let map = run(py, x, solved, mode, &y, indices.as_ref(), tape.is_some())?;
+    let least = options.min_count.max(1);
+    if let Some(fill) = fill {
+        with_dtype!(dtype, T => solved.fill(&y.view_mut::<T>(), fill.view::<T>().raw().row(0, 1)[0], least));
+        if let Some(indices) = &indices {
+            solved.fill(&indices.view_mut::<i64>(), -1, least);
+        }
+    }
+    if let (Some(tape), Some(map)) = (tape, map) {
+        tape.borrow_mut().record(Recorded::new(py, x, dtype, map, options.dropped, least))?;
+    }
+    let values = wrap(x, y, values_out)?;
+    match indices {
+        Some(indices) => Ok(PyTuple::new(py, [values, wrap(x, indices, indices_out)?])?.into_any()),
+        None => Ok(values),
+    }
+}
+
+/// Computes the results, and for a tape the map of the gradient.
+fn run(
+    py: Python<'_>,
+    x: &Array<'_>,
+    solved: &Solved,
+    mode: Mode,
+    y: &Array<'_>,
+    indices: Option<&Array<'_>>,
+    taped: bool,
+) -> PyResult<Option<Differentiable>> {
+    let cells = x.len() + y.len();
+    let empty = y.len() == 0;
+    match mode {
+        Mode::Max | Mode::Min => with_dtype!(x.dtype, T => {
+            let reversed = mode == Mode::Min;
+            let (x, y) = (x.view::<T>(), y.view_mut::<T>());
+            let mut map = if taped { Some(RouteMap::new::<T>(solved, x.strides())?) } else { None };
+            if !empty {
+                compute(py, cells, |parallel| {
+                    if let Some(indices) = indices {
+                        ops::extreme(&x, solved, reversed, &y, &Second::Indices(&indices.view_mut()), parallel)?;
+                    }
+                    match &mut map {
+                        Some(map) => map.record(&x, reversed, &y, parallel),
+                        None if indices.is_some() => Ok(()),
+                        None => ops::extreme(&x, solved, reversed, &y, &Second::None, parallel),
+                    }
+                })?;
+            }
+            Ok(map.map(Differentiable::Route))
+        }),
+        Mode::Sum | Mode::Avg => {
+            let lowering = if mode == Mode::Sum { Lowering::Sum } else { Lowering::Mean(solved.rule) };
+            let map = if taped { Some(with_dtype!(x.dtype, T => MeanMap::new::<T>(solved, lowering))?) } else { None };
+            if !empty {
+                compute(py, cells, |parallel| summed(x, solved, lowering, y, parallel))?;
+            }
+            Ok(map.map(Differentiable::Mean))
+        }
+        Mode::Count if taped => Err(PyTypeError::new_err("mode: 'count' is not differentiable")),
+        Mode::Count => {
+            if !empty {
+                compute(py, cells, |parallel| ops::count(solved, &y.view_mut::<i64>(), parallel))?;
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// Sums of floats are floats, sums of integers any number.
+fn summed(
+    x: &Array<'_>,
+    solved: &Solved,
+    lowering: Lowering,
+    y: &Array<'_>,
+    parallel: &crate::parallel::Parallel<'_>,
+) -> crate::Result<()> {
+    fn to<T: Element, Y: Element>(
+        x: &Array<'_>,
+        solved: &Solved,
+        lowering: Lowering,
+        y: &ViewMut<'_, Y>,
+        parallel: &crate::parallel::Parallel<'_>,
+    ) -> crate::Result<()> {
+        ops::sum(&x.view::<T>(), solved, lowering, y, parallel)
+    }
+    with_dtype!(x.dtype, T => with_dtype!(y.dtype, Y => to::<T, Y>(x, solved, lowering, &y.view_mut(), parallel)))
+}
+
+/// The dtype of a result, and its descriptor where the caller gave one.
+fn result_dtype<'py>(
+    x: DType,
+    mode: Mode,
+    dtype: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(DType, Option<Bound<'py, PyAny>>)> {
+    let Some(dtype) = dtype else {
+        let dtype = match mode {
+            Mode::Max | Mode::Min => x,
+            Mode::Sum => x.total(),
+            Mode::Avg => x.mean(),
+            Mode::Count => DType::I64,
+        };
+        return Ok((dtype, None));
+    };
+    let (dtype, descr) = DType::parse(dtype)?;
+    if !matches!(mode, Mode::Sum | Mode::Avg) {
+        return Err(PyTypeError::new_err("dtype: only modes 'sum' and 'avg' have this option"));
+    }
+    if x.is_float() && !dtype.is_float() || dtype == DType::Bool {
+        return Err(PyTypeError::new_err(format!("dtype: {} cannot hold a sum of {}", dtype.name(), x.name())));
+    }
+    Ok((dtype, Some(descr)))
+}
+
+/// The value of windows with too few cells, as an array of one cell.
+fn fill_value<'py>(
+    py: Python<'py>,
+    solved: &Solved,
+    options: &Options<'_, 'py>,
+    dtype: DType,
+) -> PyResult<Option<Array<'py>>> {
+    let value = match options.fill_value {
+        Some(value) => value.clone(),
+        None if options.min_count <= 1 || !solved.any_below(options.min_count) => return Ok(None),
+        None if dtype.is_float() => f64::NAN.into_pyobject(py)?.into_any(),
+        None => {
+            let message = format!(
+                "fill_value: None must be a number: a window has fewer cells than min_count = {}, and {} has no NaN",
+                options.min_count,
+                dtype.name()
+            );
+            return Err(PyValueError::new_err(message));
+        }
+    };
+    let scalar = py.import("ndpool._interop")?.getattr("scalar")?.call1(("fill_value", value, descr_of(py, dtype)?))?;
+    Array::read("fill_value", &scalar).map(Some)
+}
+
+/// An array that the caller may have given.
+type Given<'py> = Option<Bound<'py, PyAny>>;
+
+/// `out` for values and for indices.
+fn split_out<'py>(out: Option<&Bound<'py, PyAny>>, indices: bool) -> PyResult<(Given<'py>, Given<'py>)> {
+    match out.map(|out| (out, out.cast::<PyTuple>())) {
+        Some((_, Ok(pair))) if indices && pair.len() == 2 => Ok((Some(pair.get_item(0)?), Some(pair.get_item(1)?))),
+        Some((_, Ok(pair))) => {
+            let rule = if indices { "give an array, or a pair (values, indices)" } else { "give one array" };
+            let message = format!("out: a tuple of {}; {rule}", pair.len());
+            let arrays = pair.iter().map(|item| item.hasattr("__dlpack__")).collect::<PyResult<Vec<_>>>()?;
+            if arrays.contains(&false) {
+                return Err(PyTypeError::new_err(message));
+            }
+            Err(PyValueError::new_err(message))
+        }
+        Some((out, Err(_))) => Ok((Some(out.clone()), None)),
+        None => Ok((None, None)),
+    }
+}
+
+/// A result as the caller wants it: what was given as `out`, or a new array of the caller's library.
+fn wrap<'py>(x: &Array<'py>, y: Array<'py>, out: Given<'py>) -> PyResult<Bound<'py, PyAny>> {
+    match (out, &x.restore) {
+        (Some(out), _) => Ok(out),
+        (None, Some(restore)) => restore.bind(x.object().py()).call1((y.into_object(),)),
+        (None, None) => Ok(y.into_object()),
+    }
+}
