@@ -1,4 +1,4 @@
-//! Explicit vectors, where the compiler finds none: every second element of a run.
+//! Explicit vectors, where the compiler finds none: every second element of a run, and two runs in turns.
 //!
 //! A loop over a block of neighbouring elements becomes vector instructions by itself, at every CPU level. Every second
 //! element it loads one by one, three times slower than a whole 2x2 pooling has to be. Hence one small function a level.
@@ -8,6 +8,9 @@ pub(crate) trait Vectors: Copy {
     /// The elements `0, 2, 4, ...` of a run of `2 N - 1`, given by its first `N` and its last `N` elements: the even ones of
     /// the first and the odd ones of the last.
     fn evens<T: Copy, const N: usize>(self, first: [T; N], last: [T; N]) -> [T; N];
+
+    /// The elements of two runs in turns: `a0 b0 a1 b1 ...`, in two halves.
+    fn zip<T: Copy, const N: usize>(self, a: [T; N], b: [T; N]) -> [[T; N]; 2];
 }
 
 /// What every CPU has.
@@ -18,6 +21,12 @@ impl Vectors for Baseline {
     #[inline(always)]
     fn evens<T: Copy, const N: usize>(self, first: [T; N], last: [T; N]) -> [T; N] {
         std::array::from_fn(|l| if 2 * l < N { first[2 * l] } else { last[2 * l + 1 - N] })
+    }
+
+    #[inline(always)]
+    fn zip<T: Copy, const N: usize>(self, a: [T; N], b: [T; N]) -> [[T; N]; 2] {
+        let element = |at: usize| if at.is_multiple_of(2) { a[at / 2] } else { b[at / 2] };
+        [std::array::from_fn(element), std::array::from_fn(|l| element(N + l))]
     }
 }
 
@@ -71,6 +80,15 @@ mod x86 {
                 }
             }
         }
+
+        #[inline(always)]
+        fn zip<T: Copy, const N: usize>(self, a: [T; N], b: [T; N]) -> [[T; N]; 2] {
+            if const { N * size_of::<T>() != 32 } {
+                return Baseline.zip(a, b);
+            }
+            // SAFETY: as for `evens`.
+            unsafe { transmute_copy(&zip_32(size_of::<T>(), transmute_copy(&a), transmute_copy(&b))) }
+        }
     }
 
     impl Vectors for Avx512 {
@@ -82,6 +100,28 @@ mod x86 {
             // SAFETY: as for `Avx2`, with AVX-512.
             unsafe { transmute_copy(&evens_64(size_of::<T>(), transmute_copy(&first), transmute_copy(&last))) }
         }
+
+        #[inline(always)]
+        fn zip<T: Copy, const N: usize>(self, a: [T; N], b: [T; N]) -> [[T; N]; 2] {
+            if const { N * size_of::<T>() != 32 } {
+                return Baseline.zip(a, b);
+            }
+            // SAFETY: as for `evens`; every CPU with AVX-512 has AVX2.
+            unsafe { transmute_copy(&zip_32(size_of::<T>(), transmute_copy(&a), transmute_copy(&b))) }
+        }
+    }
+
+    /// The elements of `a` and `b` in turns, each of `size` bytes.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn zip_32(size: usize, a: __m256i, b: __m256i) -> [__m256i; 2] {
+        let (low, high) = match size {
+            1 => (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b)),
+            2 => (_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)),
+            4 => (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)),
+            _ => (_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)),
+        };
+        [_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high)]
     }
 
     /// The even elements of `a`, then the odd elements of `b`, each of `size` bytes.
@@ -142,15 +182,21 @@ mod tests {
     use super::Vectors;
     use crate::kernel::dispatch::{Kernel, Level};
 
+    /// The evens of a run; checks that zipping its two ends takes their elements in turns.
     struct Evens<T, const N: usize>(Vec<T>);
 
-    impl<T: Copy, const N: usize> Kernel for Evens<T, N> {
+    impl<T: Copy + PartialEq + std::fmt::Debug, const N: usize> Kernel for Evens<T, N> {
         type Output = Vec<T>;
 
         #[inline(always)]
         fn run<V: Vectors>(self, vectors: V) -> Vec<T> {
             let run = &self.0[..2 * N - 1];
-            vectors.evens(*run.first_chunk::<N>().unwrap(), *run.last_chunk::<N>().unwrap()).to_vec()
+            let (first, last) = (*run.first_chunk::<N>().unwrap(), *run.last_chunk::<N>().unwrap());
+            let halves = vectors.zip(first, last);
+            for (l, element) in halves.iter().flatten().enumerate() {
+                assert_eq!(*element, if l % 2 == 0 { first[l / 2] } else { last[l / 2] });
+            }
+            vectors.evens(first, last).to_vec()
         }
     }
 
@@ -162,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn every_second_element_of_every_size_at_every_level() {
+    fn evens_and_turns_of_every_size_at_every_level() {
         check::<u8, 64>(|j| (j * 37 % 256) as u8);
         check::<u8, 32>(|j| (j * 37 % 256) as u8);
         check::<u8, 16>(|j| (j * 37 % 256) as u8);

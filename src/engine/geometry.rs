@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
-use super::plan::{Free, Pass, Plan, Pooled, pattern_reach};
+use super::axes::{Free, Pass, Pooled, pattern_reach};
+use super::plan::Plan;
 use super::{DivisorRule, cross};
 use crate::kernel::finish::Divisors;
+use crate::kernel::route::First;
 use crate::kernel::windows::{Place, Segment};
 use crate::spans::Span;
 
@@ -65,7 +67,7 @@ impl At {
                 *output += (chunk * axis.chunk) as isize * stride;
             }
         }
-        if plan.straight && plan.codes {
+        if plan.straight && plan.codes.is_some() {
             base.input.index = 0;
         }
         base
@@ -104,7 +106,7 @@ impl Known {
     pub fn bytes(&self) -> usize {
         let entries = |(_, g): &(_, Geometry)| {
             let tables = [g.rows.len(), g.indices.len(), g.ends.len(), g.outputs[0].len(), g.outputs[1].len()];
-            let tags = [g.firsts.len(), g.position_firsts.len()];
+            let tags = [2 * g.firsts.len(), 2 * g.position_firsts.len()];
             tables.iter().chain(&tags).sum::<usize>() + 2 * g.window_rows.len() + 10 * g.segments.len()
         };
         self.geometries.iter().map(entries).sum::<usize>() * size_of::<usize>()
@@ -140,9 +142,9 @@ pub(super) struct Geometry {
     pub segments: Vec<Segment>,
     /// Rows of the two results.
     pub outputs: [Vec<isize>; 2],
-    /// The flat index of each window's first cell: the part that a row shares, and the rest.
-    pub firsts: Vec<u64>,
-    pub position_firsts: Vec<u64>,
+    /// Each window's first cell: the part that a row shares, and the rest.
+    pub firsts: Vec<First>,
+    pub position_firsts: Vec<First>,
     /// Divisors of staged cells, and of results.
     pub divisors: [DivisorTable; 2],
 }
@@ -273,20 +275,17 @@ impl Cut<'_> {
 
     /// The rows of the array that each row of results is made of, and where the list of each ends.
     fn window_rows(&self, outer: &[TileAxis]) -> (Vec<Place>, Vec<usize>) {
-        let codes = self.plan.codes;
-        let coded = |place: Place| if codes { Place { index: 0, ..place } } else { place };
-        let inner = coded(Place { offset: self.plan.inner.stride_in, index: self.plan.inner.flat });
+        let inner = self.tagged(Place { offset: self.plan.inner.stride_in, index: self.plan.inner.flat });
         let mut rows: Vec<Place> = (0..self.inner).map(|cell| inner.times(cell)).collect();
         let mut ends: Vec<usize> = (1..=rows.len()).collect();
         for (axis, tile) in self.plan.pooled.iter().zip(outer) {
             let (before, before_ends) = (std::mem::take(&mut rows), std::mem::take(&mut ends));
-            let spans: Vec<Span> = tile.outputs.clone().map(|o| axis.spans.at(o)).collect();
+            let taps: Vec<_> = tile.outputs.clone().map(|o| axis.taps(o, tile.origin, self.plan.codes)).collect();
             let mut begin = 0;
             for end in before_ends {
-                for &Span { start, len, step } in &spans {
-                    let (first, tap_step) = (axis.place(start.saturating_sub(tile.origin)), axis.tap_step(step, codes));
+                for &(first, step, len) in &taps {
                     for row in &before[begin..end] {
-                        rows.extend((0..len).map(|t| coded(first).after(*row).after(tap_step.times(t))));
+                        rows.extend((0..len).map(|t| first.after(step.times(t)).after(*row)));
                     }
                     ends.push(rows.len());
                 }
@@ -296,57 +295,69 @@ impl Cut<'_> {
         (rows, ends)
     }
 
-    /// The results of a row, neighbours whose cells lie at equal distances taken together.
+    /// A step along an axis that is passed through: it does not change codes.
+    fn tagged(&self, step: Place) -> Place {
+        if self.plan.codes.is_some() { Place { index: 0, ..step } } else { step }
+    }
+
+    /// The results of a row, neighbours whose cells lie at equal distances taken together, phase by phase.
     fn segments(&self, tile: &TileAxis) -> Vec<Segment> {
         let (axis, lanes) = (self.last(), &self.plan.lanes);
-        let codes = self.plan.codes;
-        let coded = |place: Place| if codes { Place { index: 0, ..place } } else { place };
-        let lane_step = coded(Place { offset: lanes.stride_in, index: lanes.flat });
+        let lane_step = self.tagged(Place { offset: lanes.stride_in, index: lanes.flat });
+        let phases = axis.phases;
+        let cells = tile.outputs.len().div_ceil(phases);
         let mut segments: Vec<Segment> = Vec::new();
-        for (to, o) in tile.outputs.clone().enumerate() {
-            let Span { start, len: taps, step } = axis.spans.at(o);
-            let first = coded(axis.place(start.saturating_sub(tile.origin)));
-            let tap_step = axis.tap_step(step, codes);
-            if self.lanes > 1 {
-                segments.push(Segment { to: to * self.lanes, len: self.lanes, first, step: lane_step, taps, tap_step });
-                continue;
-            }
-            if let Some(segment) = segments.last_mut()
-                && segment.taps == taps
-            {
-                let step = first.since(segment.first);
-                if segment.len == 1 {
-                    segment.step = step;
-                }
-                if step == segment.step.times(segment.len) {
-                    segment.len += 1;
+        for phase in 0..phases {
+            let begin = segments.len();
+            for (cell, o) in tile.outputs.clone().skip(phase).step_by(phases).enumerate() {
+                let (first, tap_step, taps) = axis.taps(o, tile.origin, self.plan.codes);
+                let to = (phase * cells + cell) * self.lanes;
+                if self.lanes > 1 {
+                    segments.push(Segment { to, len: self.lanes, first, step: lane_step, taps, tap_step });
                     continue;
                 }
+                if segments.len() > begin
+                    && let Some(segment) = segments.last_mut()
+                    && segment.taps == taps
+                {
+                    let step = first.since(segment.first);
+                    if segment.len == 1 {
+                        segment.step = step;
+                    }
+                    if step == segment.step.times(segment.len) {
+                        segment.len += 1;
+                        continue;
+                    }
+                }
+                segments.push(Segment { to, len: 1, first, step: Place::default(), taps, tap_step });
             }
-            segments.push(Segment { to, len: 1, first, step: Place::default(), taps, tap_step });
         }
         segments
     }
 
-    /// The flat index of each window's first cell: the part that a row shares, and the rest.
-    fn window_firsts(&self, outer: &[TileAxis], last: &TileAxis) -> (Vec<u64>, Vec<u64>) {
+    /// Each window's first cell: the part that a row shares, and the rest.
+    fn window_firsts(&self, outer: &[TileAxis], last: &TileAxis) -> (Vec<First>, Vec<First>) {
         let first = |axis: &Pooled, tile: &TileAxis, o: usize| {
-            axis.place(axis.spans.at(o).start.saturating_sub(tile.origin)).index
+            let Span { start, len, step } = axis.spans.at(o);
+            let clipped = if len == 0 { 0 } else { (start as isize - axis.spans.first(o)) as usize / step };
+            let index = axis.place(start.saturating_sub(tile.origin)).index;
+            First { index, code: clipped as u64 * axis.code }
         };
         let inner = Place { offset: 0, index: self.plan.inner.flat };
-        let mut rows: Vec<u64> = (0..self.inner).map(|cell| inner.times(cell).index).collect();
+        let mut rows: Vec<First> =
+            (0..self.inner).map(|cell| First { index: inner.times(cell).index, code: 0 }).collect();
         for (axis, tile) in self.plan.pooled.iter().zip(outer) {
-            let firsts: Vec<u64> = tile.outputs.clone().map(|o| first(axis, tile, o)).collect();
-            rows = rows.iter().flat_map(|row| firsts.iter().map(move |first| row.wrapping_add(*first))).collect();
+            let firsts: Vec<First> = tile.outputs.clone().map(|o| first(axis, tile, o)).collect();
+            rows = rows.iter().flat_map(|row| firsts.iter().map(move |first| row.with(*first))).collect();
         }
         // In the order of the work buffer: phases, cells, lanes.
         let (axis, range) = (self.last(), &last.outputs);
-        let phases = axis.phases();
+        let phases = axis.phases;
         let cells = range.len().div_ceil(phases);
         let outputs = (0..phases).flat_map(|phase| (0..cells).map(move |cell| range.start + cell * phases + phase));
-        let positions: Vec<u64> = outputs.map(|o| first(axis, last, o.min(range.end - 1))).collect();
-        let lanes = (0..self.lanes as u64).map(|lane| lane * self.plan.lanes.flat);
-        let positions = positions.iter().flat_map(|first| lanes.clone().map(move |lane| first.wrapping_add(lane)));
+        let positions: Vec<First> = outputs.map(|o| first(axis, last, o.min(range.end - 1))).collect();
+        let lanes = (0..self.lanes as u64).map(|lane| First { index: lane * self.plan.lanes.flat, code: 0 });
+        let positions = positions.iter().flat_map(|first| lanes.clone().map(move |lane| first.with(lane)));
         (rows, positions.collect())
     }
 

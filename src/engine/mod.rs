@@ -1,11 +1,13 @@
 //! The traversal: a call is solved into a [`Plan`], cut into tiles, and each tile is staged, reduced and finished.
 
+mod axes;
 mod geometry;
 mod plan;
 mod route;
 mod tile;
 
-pub(crate) use plan::{AxisRequest, DivisorRule, Plan};
+pub(crate) use axes::{AxisRequest, Codes};
+pub(crate) use plan::{DivisorRule, Plan};
 pub(crate) use route::{Offsets, Routed, RoutedAxis, Winners, gather, scatter};
 
 use std::marker::PhantomData;
@@ -15,8 +17,9 @@ use crate::kernel::Cells;
 use crate::kernel::combine::Into;
 use crate::kernel::dispatch::Level;
 use crate::kernel::finish::{Divisors, Finish, Lower, OutRows};
+use crate::kernel::route::First;
 use crate::kernel::stage::{Lift, Rows, Stage};
-use crate::kernel::windows::{Place, Segment, Windows};
+use crate::kernel::windows::{Place, Segment, Source, Windows};
 use crate::parallel::Parallel;
 use crate::reduce::Monoid;
 use crate::strided::Raw;
@@ -62,14 +65,14 @@ pub(crate) struct Reading<'a> {
 
 impl Reading<'_> {
     /// The kernel that reads them.
-    pub fn kernel<'a, L: Lift<Value = M::Value>, M: Monoid>(
+    pub fn kernel<'a, S: Source<Lift: Lift<Value = M::Value>>, M: Monoid>(
         &'a self,
-        source: Raw<L::Element>,
+        source: S,
         values: &'a mut [M::Value],
         tags: &'a mut [M::Tag],
-    ) -> Windows<'a, L, M> {
+    ) -> Windows<'a, S, M> {
         let &Self { base, rows, ends, segments, row } = self;
-        Windows { source, base, rows, ends, segments, row, into: Into { values, tags }, lift: PhantomData }
+        Windows { source, base, rows, ends, segments, row, into: Into { values, tags } }
     }
 }
 
@@ -93,11 +96,11 @@ pub(crate) struct Finishing<'a> {
     pub divisors: Divisors<'a>,
     /// Whether tags are codes already, and not flat indices.
     pub coded: bool,
-    /// The flat index of the first cell of each row's windows, less that of the positions and a base.
+    /// The part of their windows' first cells that the values of each row share, indices counted from a base.
     pub base: u64,
-    pub firsts: &'a [u64],
-    /// The rest of that index for each value of a row.
-    pub position_firsts: &'a [u64],
+    pub firsts: &'a [First],
+    /// The rest for each value of a row.
+    pub position_firsts: &'a [First],
 }
 
 /// Runs a job over a plan.

@@ -1,20 +1,7 @@
-//! From axes and strides to a plan: which axes are pooled, by which pass, in tiles of what size.
+//! From axes to a plan: which are pooled, by which pass, in tiles of what size.
 
-use crate::kernel::windows::Place;
-use crate::spans::{Bins, Pattern, Pieces, Regular, Spans};
-
-/// One axis of a request, in the order of the array.
-#[derive(Clone, Debug)]
-pub(crate) struct AxisRequest {
-    /// How the axis is pooled; `None` passes it through.
-    pub spans: Option<Spans>,
-    pub len: usize,
-    pub stride_in: isize,
-    /// Strides of the first and the second result.
-    pub strides_out: [isize; 2],
-    /// Spans whose counts are the divisors along this axis.
-    pub counts: Option<Spans>,
-}
+use super::axes::{AxisRequest, Codes, Free, Pass, Pooled, coalesce, joined};
+use crate::spans::{Pieces, Regular, Spans};
 
 /// What means are divided by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,51 +14,6 @@ pub(crate) enum DivisorRule {
     Padded,
     /// A given number.
     Fixed(f64),
-}
-
-/// An axis that is passed through.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Free {
-    pub len: usize,
-    pub stride_in: isize,
-    pub strides_out: [isize; 2],
-    /// Step in the flat index of the pooled axes: not 0 for a pooled axis whose window is one cell.
-    pub flat: u64,
-}
-
-impl Free {
-    /// No axis at all.
-    const ONE: Self = Self { len: 1, stride_in: 1, strides_out: [1, 1], flat: 0 };
-}
-
-/// An axis that is reduced along.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Pooled {
-    pub spans: Spans,
-    pub counts: Spans,
-    pub stride_in: isize,
-    pub strides_out: [isize; 2],
-    pub flat: u64,
-    /// What one cell more adds to a code.
-    pub code: u64,
-    pub pass: Pass,
-    /// Whether chunks inside the axis all lie alike.
-    pub alike: bool,
-    /// Outputs in one tile.
-    pub chunk: usize,
-}
-
-/// How an axis is reduced along. The first that fits is taken, in this order.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Pass {
-    /// Large windows that overlap much.
-    Doubling(Regular),
-    /// Short repeating windows along rows.
-    Slide(Pattern),
-    /// Any windows along rows.
-    Runs,
-    /// Any windows over whole runs of cells.
-    Fold,
 }
 
 /// A solved call.
@@ -91,8 +33,8 @@ pub(crate) struct Plan {
     pub straight: bool,
     /// What cells are divided by on their way in, and results on their way out.
     pub divisors: [DivisorRule; 2],
-    /// Whether results are tagged with codes of cells within their windows, where these go straight.
-    pub codes: bool,
+    /// Whether tags are codes of cells within their windows, where these go straight.
+    pub codes: Option<Codes>,
 }
 
 /// Lanes from which on an axis is folded rather than slid along: a vector of 4-byte values.
@@ -112,7 +54,11 @@ const HUGE_TILE: usize = 1 << 25;
 const PIECE: usize = 1 << 16;
 
 impl Plan {
-    pub fn new(axes: impl DoubleEndedIterator<Item = AxisRequest>, divisors: [DivisorRule; 2], codes: bool) -> Self {
+    pub fn new(
+        axes: impl DoubleEndedIterator<Item = AxisRequest>,
+        divisors: [DivisorRule; 2],
+        codes: Option<Codes>,
+    ) -> Self {
         let (mut flat, mut code) = (1u64, 1u64);
         let rank = axes.size_hint().0;
         let (mut free, mut pooled) = (Vec::with_capacity(rank), Vec::<Pooled>::with_capacity(rank));
@@ -122,7 +68,7 @@ impl Plan {
             let code_step = code;
             if let Some(spans) = &spans {
                 flat = flat.wrapping_mul(len as u64);
-                code = code.saturating_mul(spans.max_len() as u64);
+                code = code.saturating_mul(counts.as_ref().unwrap_or(spans).taps() as u64);
             }
             match spans {
                 Some(spans) if !spans.is_identity() || counts.as_ref().is_some_and(|c| !c.is_identity()) => {
@@ -135,6 +81,7 @@ impl Plan {
                         flat: step,
                         code: code_step,
                         pass: Pass::Fold,
+                        phases: 1,
                         alike: false,
                         chunk: 1,
                     };
@@ -162,6 +109,7 @@ impl Plan {
                 flat: 0,
                 code: 1,
                 pass: Pass::Fold,
+                phases: 1,
                 alike: false,
                 chunk: 1,
             });
@@ -208,13 +156,22 @@ impl Plan {
         let many_lanes = self.lanes.len >= MANY_LANES;
         let last = self.pooled.len() - 1;
         for (j, axis) in self.pooled.iter_mut().enumerate() {
+            axis.phases = 1;
             axis.pass = if self.straight {
+                // Of the windows that cover every second cell, each begins one after the one before.
+                if let Spans::Transposed(t) = &axis.spans
+                    && j == last
+                    && !many_lanes
+                {
+                    axis.phases = t.of.stride;
+                }
                 Pass::Fold
             } else if let Some(regular) = doubles(&axis.spans) {
                 Pass::Doubling(regular)
             } else if j < last || many_lanes {
                 Pass::Fold
             } else if let Some(pattern) = axis.spans.pattern(TAPS, TAPS) {
+                axis.phases = pattern.outputs;
                 Pass::Slide(pattern)
             } else {
                 Pass::Runs
@@ -235,7 +192,7 @@ impl Plan {
         let (step, along_rows) = if self.lanes.len >= MANY_LANES {
             (self.lanes.stride_in, true)
         } else {
-            (last.stride_in.saturating_mul(last.stride() as isize), self.lanes.len == 1 && last.spans.is_periodic())
+            (last.stride_in.saturating_mul(last.stride() as isize), self.lanes.len == 1 && last.spans.is_periodic(TAPS))
         };
         let shared = if matches!(step, 1 | 2) { SHARED_TAPS } else { cells };
         self.divisors[0] == DivisorRule::None && along_rows && taps <= TAPS && taps <= shared.max(cells)
@@ -293,21 +250,21 @@ impl Plan {
         self.inner_chunk = 1;
         self.lanes_chunk = 1;
         for axis in &mut self.pooled {
-            axis.chunk = axis.phases();
+            axis.chunk = axis.phases;
         }
         let last = self.pooled.len() - 1;
         let lanes = if self.lanes.len >= MANY_LANES { (cells / self.staged()).max(MANY_LANES) } else { self.lanes.len };
         self.lanes_chunk = even_chunk(self.lanes.len, lanes, 64);
         for j in (0..=last).rev() {
             let limit = if j == last { row_limit } else { self.pooled[j].spans.len_out() };
-            let (mut fits, mut too_many) = (1, limit.div_ceil(self.pooled[j].phases()) + 1);
+            let (mut fits, mut too_many) = (1, limit.div_ceil(self.pooled[j].phases) + 1);
             while fits + 1 < too_many {
                 let middle = usize::midpoint(fits, too_many);
-                self.pooled[j].chunk = middle * self.pooled[j].phases();
+                self.pooled[j].chunk = middle * self.pooled[j].phases;
                 if self.staged() <= cells { fits = middle } else { too_many = middle }
             }
             let axis = &mut self.pooled[j];
-            axis.chunk = even_chunk(axis.spans.len_out(), fits * axis.phases(), axis.phases());
+            axis.chunk = even_chunk(axis.spans.len_out(), fits * axis.phases, axis.phases);
         }
         self.inner_chunk = even_chunk(self.inner.len, cells / self.staged().max(1), 1);
     }
@@ -375,110 +332,6 @@ impl Plan {
     /// Partial results of a plan of pieces.
     pub fn partials(&self) -> usize {
         self.batch_len() * self.lanes.len * self.pooled.iter().map(|axis| axis.spans.len_out()).product::<usize>()
-    }
-}
-
-impl Pooled {
-    /// Outputs come in groups of as many, interleaved when they are finished.
-    pub fn phases(&self) -> usize {
-        if let Pass::Slide(pattern) = &self.pass { pattern.outputs } else { 1 }
-    }
-
-    /// How many chunks there are.
-    pub fn chunks(&self) -> usize {
-        self.spans.len_out().div_ceil(self.chunk)
-    }
-
-    /// The position that a chunk's spans are counted from, if they are those of every other chunk that has such a position.
-    pub fn origin(&self, chunk: usize) -> Option<usize> {
-        let (start, end) = (chunk * self.chunk, (chunk + 1) * self.chunk);
-        if !self.alike || end > self.spans.len_out() {
-            return None;
-        }
-        match &self.spans {
-            Spans::Regular(r) => {
-                let first = (start * r.stride).checked_sub(r.before)?;
-                let last = (end - 1) * r.stride - r.before;
-                (last + r.extent() <= r.len_in).then_some(first)
-            }
-            Spans::Groups { size, .. } => Some(start * size),
-            Spans::Bins(b) if b.len_in % b.len_out == 0 => Some(start * (b.len_in / b.len_out)),
-            _ => None,
-        }
-    }
-
-    /// From one cell of a window to the next, `step` cells further; as a code, if it is to be one.
-    pub fn tap_step(&self, step: usize, codes: bool) -> Place {
-        let place = self.place(step);
-        Place { index: if codes { self.code } else { place.index }, ..place }
-    }
-
-    /// Where a position of this axis lies.
-    pub fn place(&self, position: usize) -> Place {
-        Place { offset: position as isize * self.stride_in, index: (position as u64).wrapping_mul(self.flat) }
-    }
-
-    /// Cells from one output to the next, where that is regular.
-    fn stride(&self) -> usize {
-        match &self.spans {
-            Spans::Regular(regular) => regular.stride,
-            spans => (spans.len_in() / spans.len_out()).max(1),
-        }
-    }
-
-    /// Cells that are staged for `chunk` outputs.
-    fn reach(&self, chunk: usize) -> usize {
-        match &self.pass {
-            Pass::Slide(pattern) => pattern_reach(pattern, chunk).1,
-            _ => self.spans.reach(chunk),
-        }
-    }
-}
-
-/// The first tap of a pattern's first cycle, and the positions up to the last tap of `outputs` outputs.
-pub(crate) fn pattern_reach(pattern: &Pattern, outputs: usize) -> (isize, usize) {
-    let taps = || pattern.taps.iter().flatten().copied();
-    let (first, last) = (taps().min().unwrap_or(0), taps().max().unwrap_or(0));
-    let cycles = outputs.div_ceil(pattern.outputs);
-    (first, (last - first) as usize + 1 + (cycles - 1) * pattern.inputs)
-}
-
-/// Two global axes whose cells lie one after the other are one axis.
-fn joined(outer: &Pooled, inner: &Pooled) -> Option<Pooled> {
-    let whole = |axis: &Pooled| {
-        let uniform = |spans: &Spans| spans.is_global() && spans.count(0, true) == spans.len_in();
-        uniform(&axis.spans) && uniform(&axis.counts)
-    };
-    let n = inner.spans.len_in();
-    let adjacent = outer.stride_in == inner.stride_in * n as isize && outer.flat == inner.flat * n as u64;
-    (whole(outer) && whole(inner) && adjacent).then(|| {
-        let spans = Spans::Bins(Bins { len_in: outer.spans.len_in() * n, len_out: 1 });
-        Pooled { counts: spans.clone(), spans, ..inner.clone() }
-    })
-}
-
-/// Joins free axes whose cells lie one after the other, and takes the fastest out if it is faster than every pooled axis.
-fn coalesce(free: &mut Vec<Free>, pooled: &[Pooled]) -> Free {
-    // A broadcast axis has no order in memory; it goes first.
-    free.sort_by_key(|axis| {
-        std::cmp::Reverse(if axis.stride_in == 0 { usize::MAX } else { axis.stride_in.unsigned_abs() })
-    });
-    free.dedup_by(|inner, outer| {
-        let n = inner.len as isize;
-        let follows = |step: isize, inner: isize| step == inner * n;
-        let joins = follows(outer.stride_in, inner.stride_in)
-            && follows(outer.strides_out[0], inner.strides_out[0])
-            && follows(outer.strides_out[1], inner.strides_out[1])
-            && outer.flat == inner.flat.wrapping_mul(n as u64);
-        if joins {
-            *outer = Free { len: outer.len * inner.len, ..*inner };
-        }
-        joins
-    });
-    let fastest = pooled.iter().map(|axis| axis.stride_in.unsigned_abs()).min().unwrap_or(usize::MAX);
-    match free.last() {
-        Some(axis) if axis.stride_in != 0 && axis.stride_in.unsigned_abs() < fastest => free.pop().unwrap_or(Free::ONE),
-        _ => Free::ONE,
     }
 }
 

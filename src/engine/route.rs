@@ -14,7 +14,7 @@ use crate::kernel::finish::{Divisors, Finish, OutRows, ToSum};
 use crate::kernel::route::{Decode, Gather, Scatter};
 use crate::kernel::stage::{Lift, Rows, Stage, ToAddend};
 use crate::parallel::Parallel;
-use crate::spans::{Span, Spans};
+use crate::spans::Spans;
 use crate::strided::Raw;
 
 /// Cells of a band, if that is possible: 512 KiB of gradients, which stay in the L2 cache.
@@ -54,6 +54,10 @@ pub(crate) struct Offsets<'a> {
 }
 
 impl Offsets<'_> {
+    fn coded(self) -> bool {
+        !self.table.is_empty()
+    }
+
     /// Fills the beginning of a buffer with offsets.
     fn stage(self, level: Level, rows: Rows<'_>, into: &mut [u64]) {
         match self.winners {
@@ -62,7 +66,7 @@ impl Offsets<'_> {
             Winners::U32(source) => level.run(Stage::<Widen<u32>> { source, rows, into }),
             Winners::U64(source) => level.run(Stage::<Widen<u64>> { source, rows, into }),
         };
-        if !self.table.is_empty() {
+        if self.coded() {
             let codes = &mut into[..rows.offsets.len() * rows.row()];
             level.run(Decode { codes, offsets: self.table });
         }
@@ -110,6 +114,9 @@ pub(crate) struct Routed {
     lanes_chunk: usize,
     batch_chunk: usize,
 }
+
+/// The first cell of a window without cells: far outside.
+const NOWHERE: i64 = i64::MIN;
 
 /// A band and what touches it.
 struct Band {
@@ -176,19 +183,21 @@ impl Routed {
         }
     }
 
-    /// For each window of some windows of the first axis and all of the others, the flat index of its first cell; a window
-    /// without cells points far outside.
-    fn firsts(&self, windows: &Range<usize>) -> Result<Vec<i64>> {
-        const NOWHERE: i64 = i64::MIN / 2;
+    /// For each window of some windows of the first axis and all of the others, the flat index of its first cell: for codes,
+    /// of the first that it would have if nothing clipped it. A window without cells points far outside.
+    fn firsts(&self, windows: &Range<usize>, coded: bool) -> Result<Vec<i64>> {
         let mut firsts = vec![0];
         for (j, (axis, &flat)) in self.pooled.iter().zip(&self.flats).enumerate() {
             let range = if j == 0 { windows.clone() } else { 0..axis.outputs() };
-            let start = |o: usize| match axis.spans.as_ref().map(|spans| spans.at(o)) {
-                Some(Span { len: 0, .. }) => NOWHERE,
-                Some(span) => (span.start * flat) as i64,
+            let start = |o: usize| match &axis.spans {
+                Some(spans) if spans.at(o).len == 0 => NOWHERE,
+                Some(spans) if coded => (spans.first(o) as i64).wrapping_mul(flat as i64),
+                Some(spans) => (spans.at(o).start * flat) as i64,
                 None => (o * flat) as i64,
             };
-            let add = |base: i64, start: i64| if base < 0 || start < 0 { NOWHERE } else { base + start };
+            let add = |base: i64, start: i64| {
+                if base == NOWHERE || start == NOWHERE { NOWHERE } else { base.wrapping_add(start) }
+            };
             let mut next = try_vec(firsts.len().saturating_mul(range.len()))?;
             next.extend(firsts.iter().flat_map(|&base| range.clone().map(move |o| add(base, start(o)))));
             firsts = next;
@@ -271,10 +280,10 @@ pub(crate) fn scatter<T: Element>(
                 ..rows
             };
             offsets.stage(level, rows, places);
-            let mut firsts = routed.firsts(&part)?;
+            let mut firsts = routed.firsts(&part, offsets.coded())?;
             let base = (band.cells.start * routed.flats[0]) as i64;
-            for first in &mut firsts {
-                *first -= base;
+            for first in firsts.iter_mut().filter(|first| **first != NOWHERE) {
+                *first = first.wrapping_sub(base);
             }
             let (cotangents, offsets) = (&values[..len], &places[..len]);
             level.run(Scatter { cotangents, offsets, firsts: &firsts, lanes, into: sums, cells });
@@ -318,7 +327,7 @@ pub(crate) fn gather<T: Element>(
         let (batch, lane) = (plane / routed.lanes.len, plane % routed.lanes.len);
         let band = Band { batch: batch..batch + 1, lanes: lane..lane + 1, cells: 0..0, windows: part.clone() };
         let windows = routed.positions(part, last.outputs());
-        let firsts = routed.firsts(part)?;
+        let firsts = routed.firsts(part, offsets.coded())?;
         reserve(places, firsts.len())?;
         reserve(values, firsts.len())?;
         let place_rows = routed.rows(&band, part, |axis| (axis.outputs(), axis.stride_offsets));

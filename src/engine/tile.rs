@@ -3,8 +3,9 @@
 use std::any::Any;
 use std::cell::RefCell;
 
+use super::axes::{Pass, pattern_reach};
 use super::geometry::{At, Base, Geometry, Known};
-use super::plan::{Pass, Plan, pattern_reach};
+use super::plan::Plan;
 use super::{Finishing, Job, Monoids, Reading, Staging};
 use crate::error::Result;
 use crate::kernel::Cells;
@@ -130,7 +131,8 @@ impl Tile<'_> {
     /// Reduces small windows straight from the array.
     fn windows<J: Job + ?Sized>(&self, job: &J, level: Level, scratch: &mut Scratch<J::Plain>) -> Result<()> {
         let Geometry { window_rows, ends, segments, axes, .. } = self.geometry;
-        let row = axes[axes.len() - 1].outputs.len() * self.lanes;
+        let last = axes.len() - 1;
+        let row = axes[last].outputs.len().next_multiple_of(self.plan.pooled[last].phases) * self.lanes;
         scratch.now.resize(ends.len() * row)?;
         let reading = Reading { base: self.base.input, rows: window_rows, ends, segments, row };
         if job.windows(level, &reading, Monoids::Plain, &mut scratch.now) {
@@ -185,7 +187,7 @@ impl Tile<'_> {
         let lanes = self.lanes;
         let outer = self.batch * cells[..j].iter().product::<usize>();
         let inner = cells[j + 1..].iter().product::<usize>() * lanes;
-        let outputs = axis.outputs.len().next_multiple_of(plan.pooled[j].phases());
+        let outputs = axis.outputs.len().next_multiple_of(plan.pooled[j].phases);
         scratch.next.resize(outer * outputs * inner)?;
         let Scratch { now, next, powers, windows } = scratch;
         let from = From::<M> { values: &now.values, tags: &now.tags };
@@ -249,12 +251,12 @@ impl Tile<'_> {
             position_stride: row_axis.strides_out[r],
             lanes: self.lanes,
             lane_stride: self.plan.lanes.strides_out[r],
-            phases: row_axis.phases(),
+            phases: row_axis.phases,
         });
         let finishing = Finishing {
             rows,
             divisors: divisors[1].divisors(),
-            coded: self.plan.codes && self.plan.straight,
+            coded: self.plan.codes.is_some() && self.plan.straight,
             base: self.base.input.index,
             firsts,
             position_firsts,

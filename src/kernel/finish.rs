@@ -63,7 +63,7 @@ impl<L: Lower> Kernel for Finish<'_, L> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vectors>(self, _: V) {
+    fn run<V: Vectors>(self, vectors: V) {
         let OutRows { positions, position_stride, lanes, lane_stride, phases, .. } = self.rows;
         let row_len = self.rows.row();
         let contiguous = lane_stride == 1 && position_stride == lanes as isize || lanes == 1 && position_stride == 1;
@@ -83,7 +83,7 @@ impl<L: Lower> Kernel for Finish<'_, L> {
                     self.write(&from[position * lanes..], offset, lane_stride, lanes, by);
                 }
             } else {
-                self.interleave(from, offset, by);
+                self.interleave(vectors, from, offset, by);
             }
         }
     }
@@ -116,16 +116,46 @@ impl<L: Lower> Finish<'_, L> {
         }
     }
 
+    /// Two phases, a vector of 32 bytes of each at a time.
     #[inline(always)]
-    fn interleave(&self, from: &[L::Value], offset: isize, by: RowDivisor<'_>) {
+    fn in_turns<V: Vectors, const N: usize>(
+        &self,
+        vectors: V,
+        even: &[L::Value],
+        odd: &[L::Value],
+        offset: isize,
+        by: RowDivisor<'_>,
+    ) {
+        let lower = |value| L::lower(value, by.divisor);
+        let pairs = self.rows.positions / 2;
+        let mut at = 0;
+        while at + N <= pairs {
+            let (mut a, mut b) = ([lower(even[at]); N], [lower(odd[at]); N]);
+            for l in 0..N {
+                (a[l], b[l]) = (lower(even[at + l]), lower(odd[at + l]));
+            }
+            for (half, elements) in vectors.zip(a, b).into_iter().enumerate() {
+                self.target.scatter(offset + (2 * at + half * N) as isize, 1, N, |l| elements[l]);
+            }
+            at += N;
+        }
+        let rest = self.rows.positions - 2 * at;
+        self.target.scatter(offset + 2 * at as isize, 1, rest, |j| {
+            lower(if j % 2 == 0 { even[at + j / 2] } else { odd[at + j / 2] })
+        });
+    }
+
+    #[inline(always)]
+    fn interleave<V: Vectors>(&self, vectors: V, from: &[L::Value], offset: isize, by: RowDivisor<'_>) {
         let OutRows { positions, position_stride, lanes, lane_stride, phases, .. } = self.rows;
         let cells = positions.div_ceil(phases);
         if phases == 2 && lanes == 1 && position_stride == 1 && by.positions.is_empty() {
-            let (even, odd) = (&from[..cells], &from[cells..]);
-            self.target.scatter(offset, 1, positions, |j| {
-                let value = if j % 2 == 0 { even[j / 2] } else { odd[j / 2] };
-                L::lower(value, by.divisor)
-            });
+            let (even, odd) = (&from[..cells], &from[cells..2 * cells]);
+            match const { size_of::<L::Element>() } {
+                2 => self.in_turns::<V, 16>(vectors, even, odd, offset, by),
+                4 => self.in_turns::<V, 8>(vectors, even, odd, offset, by),
+                _ => self.in_turns::<V, 4>(vectors, even, odd, offset, by),
+            }
             return;
         }
         for phase in 0..phases {

@@ -9,17 +9,32 @@ use crate::element::Position;
 use crate::strided::Raw;
 use crate::vector::Vectors;
 
+/// The first cell of a window: its flat index, and its code, which is not 0 where cells before it are clipped off.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct First {
+    pub index: u64,
+    pub code: u64,
+}
+
+impl First {
+    /// The first cell of a window over two groups of axes.
+    #[inline(always)]
+    pub fn with(self, other: Self) -> Self {
+        Self { index: self.index.wrapping_add(other.index), code: self.code + other.code }
+    }
+}
+
 /// Turns flat indices into offsets, by subtracting the index of each window's first cell, and these into codes.
 pub(crate) struct Encode<'a, P> {
     pub tags: &'a mut [P],
     /// For each pooled axis, outer ones first: the offset from one cell of a window to the next, and what that adds to the
     /// code. None at all leaves offsets as they are. Offsets are below 2^51.
     pub digits: &'a [(f64, f64)],
-    /// For each row, the part of its first cells' index that all its windows share, counted from a base.
+    /// For each row, the part of its first cells that all its windows share, their indices counted from a base.
     pub base: u64,
-    pub rows: &'a [u64],
+    pub rows: &'a [First],
     /// For each value of a row, the rest.
-    pub positions: &'a [u64],
+    pub positions: &'a [First],
 }
 
 impl<P: Position> Kernel for Encode<'_, P> {
@@ -28,15 +43,15 @@ impl<P: Position> Kernel for Encode<'_, P> {
     #[inline(always)]
     fn run<V: Vectors>(self, _: V) {
         for (tags, &row) in self.tags.chunks_exact_mut(self.positions.len()).zip(self.rows) {
-            let row = self.base.wrapping_add(row);
+            let row = First { index: self.base.wrapping_add(row.index), ..row };
             for (tag, &position) in tags.iter_mut().zip(self.positions) {
-                *tag = P::new(tag.get().wrapping_sub(row.wrapping_add(position)));
+                *tag = P::new(tag.get().wrapping_sub(row.with(position).index));
             }
             if self.digits.is_empty() {
                 continue;
             }
-            for tag in tags {
-                let (mut offset, mut code) = (tag.get() as f64, 0.0);
+            for (tag, &position) in tags.iter_mut().zip(self.positions) {
+                let (mut offset, mut code) = (tag.get() as f64, row.with(position).code as f64);
                 for &(step, taps) in self.digits {
                     // Half a cell more keeps the quotient of whole numbers clear of the integers, where it is rounded.
                     let digit = ((offset + 0.5) / step).trunc();

@@ -1,11 +1,10 @@
 //! Reduces windows of a few cells straight from the array: nothing is staged, every block of results stays in registers
 //! over all of its cells, and memory is read while earlier cells are still being merged.
 
-use std::marker::PhantomData;
-
 use super::combine::Into;
 use super::dispatch::Kernel;
 use super::stage::Lift;
+use crate::element::Position;
 use crate::reduce::{Monoid, Tag};
 use crate::strided::Raw;
 use crate::vector::Vectors;
@@ -52,9 +51,114 @@ impl Place {
     }
 }
 
+/// Where cells come from.
+pub(crate) trait Source: Copy {
+    /// How they become work values.
+    type Lift: Lift;
+
+    /// Cells of `N` results, from a place on and so many steps further.
+    fn load<V: Vectors, const STEP: usize, const N: usize>(
+        &self,
+        vectors: V,
+        place: Place,
+        step: Place,
+    ) -> Values<Self, N>;
+
+    /// Asks for memory that is wanted soon: `cells` from an offset on.
+    fn prefetch(&self, offset: isize, cells: usize);
+}
+
+type Values<S, const N: usize> = [<<S as Source>::Lift as Lift>::Value; N];
+
+/// The cells of an array.
+#[derive(Clone, Copy)]
+pub(crate) struct Whole<L: Lift>(pub Raw<L::Element>);
+
+impl<L: Lift> Whole<L> {
+    /// Elements `STEP` apart, or any distance if it is 0.
+    #[inline(always)]
+    fn elements<V: Vectors, const STEP: usize, const N: usize>(
+        self,
+        vectors: V,
+        place: Place,
+        step: Place,
+    ) -> [L::Element; N] {
+        match const { STEP } {
+            1 => self.0.block(place.offset),
+            2 => self.0.evens(vectors, place.offset),
+            _ => self.0.spread(place.offset, step.offset),
+        }
+    }
+}
+
+impl<L: Lift> Source for Whole<L> {
+    type Lift = L;
+
+    #[inline(always)]
+    fn load<V: Vectors, const STEP: usize, const N: usize>(
+        &self,
+        vectors: V,
+        place: Place,
+        step: Place,
+    ) -> Values<Self, N> {
+        let elements = self.elements::<V, STEP, N>(vectors, place, step);
+        let mut values = [L::padding(); N];
+        for l in 0..N {
+            values[l] = L::lift(elements[l]);
+        }
+        values
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, offset: isize, cells: usize) {
+        let size = size_of::<L::Element>();
+        self.0.prefetch(offset + AHEAD / size as isize, (cells * size).div_ceil(64));
+    }
+}
+
+/// The cells of an array beside which the code stands that is sought; of all others, the identity.
+#[derive(Clone, Copy)]
+pub(crate) struct Matching<L: Lift, P> {
+    pub cells: Whole<L>,
+    /// Codes, with the strides of the array.
+    pub codes: Raw<P>,
+}
+
+impl<L: Lift, P: Position> Source for Matching<L, P> {
+    type Lift = L;
+
+    #[inline(always)]
+    fn load<V: Vectors, const STEP: usize, const N: usize>(
+        &self,
+        vectors: V,
+        place: Place,
+        step: Place,
+    ) -> Values<Self, N> {
+        let values = self.cells.load::<V, STEP, N>(vectors, place, step);
+        let codes: [P; N] = match const { STEP } {
+            1 => self.codes.block(place.offset),
+            2 => self.codes.evens(vectors, place.offset),
+            _ => self.codes.spread(place.offset, step.offset),
+        };
+        let mut held = [L::padding(); N];
+        for l in 0..N {
+            let sought = P::new(step.times(l).after(place).index);
+            held[l] = if codes[l] == sought { values[l] } else { L::padding() };
+        }
+        held
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, offset: isize, cells: usize) {
+        self.cells.prefetch(offset, cells);
+        let size = size_of::<P>();
+        self.codes.prefetch(offset + AHEAD / size as isize, (cells * size).div_ceil(64));
+    }
+}
+
 /// `rows of the array -> [rows][results]`.
-pub(crate) struct Windows<'a, L: Lift, M: Monoid> {
-    pub source: Raw<L::Element>,
+pub(crate) struct Windows<'a, S, M: Monoid> {
+    pub source: S,
     /// What the rows are counted from.
     pub base: Place,
     /// The rows of the array that each row of results is made of, one list after the other, and where each list ends.
@@ -64,10 +168,9 @@ pub(crate) struct Windows<'a, L: Lift, M: Monoid> {
     /// Results in a row.
     pub row: usize,
     pub into: Into<'a, M>,
-    pub lift: PhantomData<L>,
 }
 
-impl<L: Lift<Value = M::Value>, M: Monoid> Kernel for Windows<'_, L, M> {
+impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Kernel for Windows<'_, S, M> {
     /// Whether a special value is among the cells.
     type Output = bool;
 
@@ -82,7 +185,7 @@ impl<L: Lift<Value = M::Value>, M: Monoid> Kernel for Windows<'_, L, M> {
     }
 }
 
-impl<L: Lift<Value = M::Value>, M: Monoid> Windows<'_, L, M> {
+impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
     #[inline(always)]
     fn all<V: Vectors, const LONG: usize, const SHORT: usize>(&mut self, vectors: V) -> bool {
         let mut special = false;
@@ -136,29 +239,20 @@ impl<L: Lift<Value = M::Value>, M: Monoid> Windows<'_, L, M> {
     ) -> bool {
         let base = step.times(at).after(first).after(self.base);
         let mut values = [M::identity().0; N];
-        let mut seen = [L::Watch::default(); N];
+        let mut seen = [<S::Lift as Lift>::Watch::default(); N];
         // The first cell wins even where no cell is above the identity.
         let mut tags = tags_of::<M, N>(rows.first().map_or(base, |row| base.after(*row)), step);
         for &row in rows {
             let mut place = base.after(row);
             if const { STEP > 0 } {
-                let lines = const { (N * STEP * size_of::<L::Element>()).div_ceil(64) };
-                self.source.prefetch(
-                    place.offset + const { AHEAD / size_of::<L::Element>().next_power_of_two() as isize },
-                    lines,
-                );
+                self.source.prefetch(place.offset, N * STEP);
             }
             for _ in 0..taps {
-                let elements: [_; N] = match const { STEP } {
-                    1 => self.source.block(place.offset),
-                    2 => self.source.evens(vectors, place.offset),
-                    _ => self.source.spread(place.offset, step.offset),
-                };
+                let later = self.source.load::<V, STEP, N>(vectors, place, step);
                 let later_tags = tags_of::<M, N>(place, step);
                 for l in 0..N {
-                    let value = L::lift(elements[l]);
-                    seen[l] = L::watch(seen[l], value);
-                    (values[l], tags[l]) = M::merge((values[l], tags[l]), (value, later_tags[l]));
+                    seen[l] = S::Lift::watch(seen[l], later[l]);
+                    (values[l], tags[l]) = M::merge((values[l], tags[l]), (later[l], later_tags[l]));
                 }
                 place = place.after(tap_step);
             }
@@ -166,8 +260,8 @@ impl<L: Lift<Value = M::Value>, M: Monoid> Windows<'_, L, M> {
         let to = to + at;
         self.into.values[to..to + N].copy_from_slice(&values);
         self.into.tags[to..to + N].copy_from_slice(&tags);
-        let most = seen.iter().fold(L::Watch::default(), |most, &seen| most.max(seen));
-        L::special(most)
+        let most = seen.iter().fold(<S::Lift as Lift>::Watch::default(), |most, &seen| most.max(seen));
+        S::Lift::special(most)
     }
 }
 

@@ -4,13 +4,14 @@ use std::marker::PhantomData;
 
 use super::solved::Solved;
 use crate::element::{Element, Ordered, Position};
-use crate::engine::{self, DivisorRule, Finishing, Job, Monoids, Reading, Staging, Winners};
+use crate::engine::{self, Codes, DivisorRule, Finishing, Job, Monoids, Reading, Staging, Winners};
 use crate::error::Result;
 use crate::kernel::Cells;
 use crate::kernel::dispatch::Level;
 use crate::kernel::finish::{Divisors, Finish, FromOrder, FromRanked, Lower, ToIndex};
 use crate::kernel::route::Encode;
 use crate::kernel::stage::{Number, Ranking, Stage, ToOrder, ToRanked, Usual, Wide};
+use crate::kernel::windows::Whole;
 use crate::parallel::Parallel;
 use crate::reduce::{ArgMax, ArgMaxNan, Max, MaxNan};
 use crate::strided::{Raw, View, ViewMut};
@@ -56,7 +57,7 @@ fn run<T: Element, const REVERSED: bool>(
         Second::Indices(indices) => indices.strides(),
         Second::Winners { strides, .. } => strides,
     };
-    let codes = matches!(second, Second::Winners { digits, .. } if !digits.is_empty());
+    let codes = matches!(second, Second::Winners { digits, .. } if !digits.is_empty()).then_some(Codes::Won);
     let plan = solved.plan(x.strides(), [y.strides(), strides], DivisorRule::None, codes);
     if let Second::None = second {
         let job = Values::<T, REVERSED> { x: x.raw(), y: y.raw() };
@@ -92,9 +93,9 @@ impl<T: Element, const REVERSED: bool> Job for Values<T, REVERSED> {
     fn windows(&self, level: Level, reading: &Reading<'_>, monoids: Monoids, into: &mut Cells<Self::Plain>) -> bool {
         let (values, tags) = (&mut into.values[..], &mut into.tags[..]);
         if T::Order::IS_FLOAT && monoids == Monoids::Exact {
-            return level.run(reading.kernel::<ToOrder<T, REVERSED>, Self::Exact>(self.x, values, tags));
+            return level.run(reading.kernel::<Whole<ToOrder<T, REVERSED>>, Self::Exact>(Whole(self.x), values, tags));
         }
-        level.run(reading.kernel::<ToOrder<T, REVERSED>, Self::Plain>(self.x, values, tags))
+        level.run(reading.kernel::<Whole<ToOrder<T, REVERSED>>, Self::Plain>(Whole(self.x), values, tags))
     }
 
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Self::Plain>) {
@@ -123,9 +124,13 @@ impl<T: Element, R: Ranking<T>, const REVERSED: bool> Job for Placed<'_, T, R, R
     fn windows(&self, level: Level, reading: &Reading<'_>, monoids: Monoids, into: &mut Cells<Self::Plain>) -> bool {
         let (values, tags) = (&mut into.values[..], &mut into.tags[..]);
         if T::Order::IS_FLOAT && monoids == Monoids::Exact {
-            return level.run(reading.kernel::<ToRanked<T, R, REVERSED>, Self::Exact>(self.x, values, tags));
+            return level.run(reading.kernel::<Whole<ToRanked<T, R, REVERSED>>, Self::Exact>(
+                Whole(self.x),
+                values,
+                tags,
+            ));
         }
-        level.run(reading.kernel::<ToRanked<T, R, REVERSED>, Self::Plain>(self.x, values, tags))
+        level.run(reading.kernel::<Whole<ToRanked<T, R, REVERSED>>, Self::Plain>(Whole(self.x), values, tags))
     }
 
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Self::Plain>) {

@@ -4,11 +4,12 @@ use ndarray::{ArrayD, ArrayView, Dimension};
 
 use super::extreme::{Second, extreme};
 use super::solved::{Solved, zeros};
-use super::sum::{Lowering, mean_gradient, sum};
+use super::sum::{Lowering, Sought, mean_gradient, sought, sum};
 use crate::element::{Element, Kind};
-use crate::engine::{self, Offsets, Routed, RoutedAxis, Winners};
+use crate::engine::{self, Codes, DivisorRule, Offsets, Routed, RoutedAxis, Winners};
 use crate::error::{PoolError, Result, Shape, try_vec};
 use crate::parallel::Parallel;
+use crate::spans::Spans;
 use crate::strided::{Raw, View, ViewMut};
 
 /// The derivative of one call; it keeps what it needs and no more.
@@ -205,7 +206,7 @@ impl RouteMap {
         let mut taps = Vec::new();
         for (&len, spans) in solved.shape().iter().zip(solved.spans()).rev() {
             if let Some(spans) = spans {
-                let (most, step) = (spans.max_len().max(1) as u64, flat.saturating_mul(spans.step() as u64));
+                let (most, step) = (spans.taps().max(1) as u64, flat.saturating_mul(spans.step() as u64));
                 taps.push((most, step));
                 largest = largest.saturating_add((most - 1).saturating_mul(step));
                 codes = codes.saturating_mul(most);
@@ -272,7 +273,8 @@ impl RouteMap {
         Routed::new((0..strides_in.len()).map(axis).collect())
     }
 
-    /// Writes the cotangent of `x`.
+    /// Writes the cotangent of `x`. Small windows: each cell looks for its code in the windows that cover it. Others: each
+    /// window finds its cell.
     pub(crate) fn pull<T: Element>(
         &self,
         dy: &View<'_, T>,
@@ -283,6 +285,25 @@ impl RouteMap {
         if dy.shape().contains(&0) {
             dx.fill(T::default());
             return Ok(());
+        }
+        let same = |(axis, len): (usize, usize)| len <= 1 || dy.strides()[axis] == self.strides[axis];
+        // The codes that a cell has in the windows that cover it are known of sliding windows alone.
+        let slides = self.solved.spans().iter().flatten().all(|spans| matches!(spans, Spans::Regular(_)));
+        if !self.table.is_empty() && slides && dy.shape().iter().copied().enumerate().all(same) {
+            let plan = self.solved.transposed_plan(dy.strides(), dx.strides(), DivisorRule::None, Some(Codes::Sought));
+            if plan.straight {
+                let (cotangents, dx) = (dy.raw(), dx.raw());
+                match &self.stored {
+                    Stored::U8(codes) => {
+                        return sought(&Sought { cotangents, codes: Raw::from_ref(codes), dx }, &plan, parallel);
+                    }
+                    Stored::U16(codes) => {
+                        return sought(&Sought { cotangents, codes: Raw::from_ref(codes), dx }, &plan, parallel);
+                    }
+                    // Offsets, which have no table.
+                    Stored::U32(_) | Stored::U64(_) => {}
+                }
+            }
         }
         let routed = self.routed(dx.strides(), dy.strides());
         engine::scatter(&routed, dy.raw(), self.offsets(), dx.raw(), parallel)

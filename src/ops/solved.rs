@@ -3,7 +3,7 @@
 use ndarray::{ArrayD, ArrayViewMut, Dimension, IxDyn};
 
 use crate::element::Element;
-use crate::engine::{AxisRequest, DivisorRule, Plan};
+use crate::engine::{AxisRequest, Codes, DivisorRule, Plan};
 use crate::error::{PoolError, Result, Shape, try_vec};
 use crate::spans::Spans;
 use crate::strided::ViewMut;
@@ -112,7 +112,7 @@ impl Solved {
     }
 
     /// The plan of the forward pass.
-    pub(crate) fn plan(&self, x: &[isize], y: [&[isize]; 2], divisor: DivisorRule, codes: bool) -> Plan {
+    pub(crate) fn plan(&self, x: &[isize], y: [&[isize]; 2], divisor: DivisorRule, codes: Option<Codes>) -> Plan {
         let axis = |j: usize| AxisRequest {
             spans: self.spans[j].clone(),
             len: self.shape[j],
@@ -124,8 +124,15 @@ impl Solved {
     }
 
     /// The plan of the gradient of a mean: cotangents, summed over transposed spans, and divided: where they come in, or if
-    /// all divisors are the same, when they are summed.
-    pub(crate) fn transposed_plan(&self, cotangents: &[isize], dx: &[isize], divisor: DivisorRule) -> Plan {
+    /// all divisors are the same, when they are summed. Or the plan of the gradient of an extreme: cotangents summed where
+    /// their code is that of the cell.
+    pub(crate) fn transposed_plan(
+        &self,
+        cotangents: &[isize],
+        dx: &[isize],
+        divisor: DivisorRule,
+        codes: Option<Codes>,
+    ) -> Plan {
         let axis = |j: usize| AxisRequest {
             spans: self.spans[j].as_ref().map(Spans::transposed),
             len: self.spans[j].as_ref().map_or(self.shape[j], Spans::len_out),
@@ -137,7 +144,7 @@ impl Solved {
             Some(number) => [DivisorRule::None, DivisorRule::Fixed(number)],
             None => [divisor, DivisorRule::None],
         };
-        Plan::new((0..self.shape.len()).map(axis), divisors, false)
+        Plan::new((0..self.shape.len()).map(axis), divisors, codes)
     }
 
     /// The divisor of every window, if they have the same.

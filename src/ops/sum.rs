@@ -3,13 +3,14 @@
 use std::marker::PhantomData;
 
 use super::solved::Solved;
-use crate::element::{Element, Kind};
-use crate::engine::{self, DivisorRule, Finishing, Job, Monoids, Reading, Staging};
+use crate::element::{Element, Kind, Position};
+use crate::engine::{self, DivisorRule, Finishing, Job, Monoids, Plan, Reading, Staging};
 use crate::error::Result;
 use crate::kernel::Cells;
 use crate::kernel::dispatch::Level;
-use crate::kernel::finish::{Divide, Finish, ToMean, ToSum};
+use crate::kernel::finish::{Divide, Divisors, Finish, ToMean, ToSum};
 use crate::kernel::stage::{Stage, ToAddend};
+use crate::kernel::windows::{Matching, Whole};
 use crate::parallel::Parallel;
 use crate::reduce::{Addend, Sum};
 use crate::spans::Spans;
@@ -60,7 +61,7 @@ fn run<T: Element, Y: Element, V: Addend>(
     y: &ViewMut<'_, Y>,
     parallel: &Parallel<'_>,
 ) -> Result<()> {
-    let plan = solved.plan(x.strides(), [y.strides(); 2], lowering.rule(), false);
+    let plan = solved.plan(x.strides(), [y.strides(); 2], lowering.rule(), None);
     let output = Output::<V, Y> { y: y.raw(), mean: lowering != Lowering::Sum, sums: PhantomData };
     let job: &dyn Job<Plain = Sum<V>, Exact = Sum<V>> = &Forward::<T, V> { x: x.raw(), output: &output };
     engine::run(job, &plan, parallel)
@@ -83,7 +84,7 @@ impl<T: Element, V: Addend> Job for Forward<'_, T, V> {
 
     fn windows(&self, level: Level, reading: &Reading<'_>, _: Monoids, into: &mut Cells<Sum<V>>) -> bool {
         let (values, tags) = (&mut into.values[..], &mut into.tags[..]);
-        level.run(reading.kernel::<ToAddend<T, V>, Sum<V>>(self.x, values, tags))
+        level.run(reading.kernel::<Whole<ToAddend<T, V>>, Sum<V>>(Whole(self.x), values, tags))
     }
 
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Sum<V>>) {
@@ -121,7 +122,7 @@ pub(crate) fn mean_gradient<Y: Element, T: Element>(
     dx: &ViewMut<'_, T>,
     parallel: &Parallel<'_>,
 ) -> Result<()> {
-    let plan = solved.transposed_plan(cotangents.strides(), dx.strides(), lowering.rule());
+    let plan = solved.transposed_plan(cotangents.strides(), dx.strides(), lowering.rule(), None);
     let output = Output::<f64, T> { y: dx.raw(), mean: plan.divisors[1] != DivisorRule::None, sums: PhantomData };
     let forward = Forward::<Y, f64> { x: cotangents.raw(), output: &output };
     let job: &dyn Job<Plain = Sum<f64>, Exact = Sum<f64>> = &Backward { forward };
@@ -153,6 +154,40 @@ impl<Y: Element> Job for Backward<'_, Y> {
 
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Sum<f64>>) {
         self.forward.finish(level, finishing, from);
+    }
+}
+
+/// Writes the gradient of an extreme: to each cell, the cotangents of the windows that cover it and hold its code. The plan
+/// goes straight.
+pub(crate) fn sought<T: Element, P: Position>(job: &Sought<T, P>, plan: &Plan, parallel: &Parallel<'_>) -> Result<()> {
+    let job: &dyn Job<Plain = Sum<f64>, Exact = Sum<f64>> = job;
+    engine::run(job, plan, parallel)
+}
+
+pub(crate) struct Sought<T, P> {
+    pub cotangents: Raw<T>,
+    /// With the strides of the cotangents.
+    pub codes: Raw<P>,
+    pub dx: Raw<T>,
+}
+
+impl<T: Element, P: Position> Job for Sought<T, P> {
+    type Plain = Sum<f64>;
+    type Exact = Sum<f64>;
+
+    fn stage(&self, _: Level, _: &Staging<'_>, _: &mut Cells<Sum<f64>>) -> bool {
+        unreachable!("the plan goes straight")
+    }
+
+    fn windows(&self, level: Level, reading: &Reading<'_>, _: Monoids, into: &mut Cells<Sum<f64>>) -> bool {
+        let (values, tags) = (&mut into.values[..], &mut into.tags[..]);
+        let source = Matching { cells: Whole::<ToAddend<T, f64>>(self.cotangents), codes: self.codes };
+        level.run(reading.kernel::<_, Sum<f64>>(source, values, tags))
+    }
+
+    fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Sum<f64>>) {
+        let (rows, divisors) = (finishing.rows[0], Divisors::default());
+        level.run(Finish::<ToSum<f64, T>> { from: &from.values, rows, divisors, target: self.dx });
     }
 }
 

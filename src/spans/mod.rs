@@ -108,6 +108,16 @@ impl Spans {
         }
     }
 
+    /// The cells of a span that nothing clips: the numbers that codes of cells take.
+    pub fn taps(&self) -> usize {
+        if let Self::Regular(r) = self { r.kernel } else { self.max_len() }
+    }
+
+    /// The position of cell 0 of output `o` before clipping: in the padding, it is negative.
+    pub fn first(&self, o: usize) -> isize {
+        if let Self::Regular(r) = self { r.first(o) } else { self.at(o).start as isize }
+    }
+
     /// The distance between neighbouring cells of a span.
     pub fn step(&self) -> usize {
         match self {
@@ -171,12 +181,12 @@ impl Spans {
         }
     }
 
-    /// Whether the spans that are not clipped are all alike, at equal distances.
-    pub fn is_periodic(&self) -> bool {
+    /// Whether the spans that are not clipped, or every so many of them, are all alike, at equal distances.
+    pub fn is_periodic(&self, phases: usize) -> bool {
         match self {
             Self::Regular(_) | Self::Groups { .. } => true,
             Self::Bins(b) => b.len_in % b.len_out == 0,
-            Self::Transposed(t) => t.of.stride == 1,
+            Self::Transposed(t) => t.of.stride == 1 || t.of.dilation == 1 && t.of.stride <= phases,
             Self::Pieces(_) => false,
         }
     }

@@ -21,7 +21,8 @@ impl Regular {
         (self.kernel - 1) * self.dilation + 1
     }
 
-    fn first(&self, o: usize) -> isize {
+    /// Where window `o` begins, in the padding or not.
+    pub fn first(&self, o: usize) -> isize {
         o as isize * self.stride as isize - self.before as isize
     }
 

@@ -37,6 +37,16 @@ impl Transposed {
         if start > most { none } else { Span { start, len: (most - start) / self.step + 1, step: self.step } }
     }
 
+    /// Which cell of output `o` of the windows input `i` is.
+    pub fn tap(&self, i: usize, o: usize) -> usize {
+        (i + self.of.before).saturating_sub(o * self.of.stride) / self.of.dilation
+    }
+
+    /// How that changes from one covering output to the next.
+    pub fn tap_step(&self) -> isize {
+        -((self.step * self.of.stride / self.of.dilation) as isize)
+    }
+
     pub fn step(&self) -> usize {
         self.step
     }
