@@ -133,6 +133,11 @@ impl Plan {
         plan
     }
 
+    /// Whether no result is made of more than one cell.
+    pub fn is_single(&self) -> bool {
+        self.pooled.iter().all(|axis| axis.spans.max_len() <= 1)
+    }
+
     /// Cells in all batch axes.
     pub fn batch_len(&self) -> usize {
         self.batch.iter().map(|axis| axis.len).product::<usize>() * self.inner.len

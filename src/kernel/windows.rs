@@ -176,11 +176,11 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Kernel for Windows<'_, 
 
     #[inline(always)]
     fn run<V: Vectors>(mut self, vectors: V) -> bool {
-        // One vector of values a block, a quarter of a long one for rows too short for it.
+        // One vector of values a block, a shorter one for rows too short for it.
         match const { size_of::<M::Value>() } {
             1 | 2 => self.all::<V, 32, 8>(vectors),
             4 => self.all::<V, 16, 4>(vectors),
-            _ => self.all::<V, 8, 2>(vectors),
+            _ => self.all::<V, 8, 4>(vectors),
         }
     }
 }

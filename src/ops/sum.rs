@@ -123,7 +123,19 @@ pub(crate) fn mean_gradient<Y: Element, T: Element>(
     parallel: &Parallel<'_>,
 ) -> Result<()> {
     let plan = solved.transposed_plan(cotangents.strides(), dx.strides(), lowering.rule(), None);
-    let output = Output::<f64, T> { y: dx.raw(), mean: plan.divisors[1] != DivisorRule::None, sums: PhantomData };
+    let mean = plan.divisors[1] != DivisorRule::None;
+    // One cotangent by a divisor that a float32 holds: the float32 quotient is the float64 quotient, rounded.
+    let exact = match plan.divisors {
+        [DivisorRule::None, DivisorRule::Fixed(divisor)] => divisor as f32 as f64 == divisor,
+        [first, second] => first == second,
+    };
+    if exact && plan.is_single() && size_of::<Y>() == 4 && size_of::<T>() == 4 {
+        let output = Output::<f32, T> { y: dx.raw(), mean, sums: PhantomData };
+        let job: &dyn Job<Plain = Sum<f32>, Exact = Sum<f32>> =
+            &Forward::<Y, f32> { x: cotangents.raw(), output: &output };
+        return engine::run(job, &plan, parallel);
+    }
+    let output = Output::<f64, T> { y: dx.raw(), mean, sums: PhantomData };
     let forward = Forward::<Y, f64> { x: cotangents.raw(), output: &output };
     let job: &dyn Job<Plain = Sum<f64>, Exact = Sum<f64>> = &Backward { forward };
     engine::run(job, &plan, parallel)
@@ -160,7 +172,12 @@ impl<Y: Element> Job for Backward<'_, Y> {
 /// Writes the gradient of an extreme: to each cell, the cotangents of the windows that cover it and hold its code. The plan
 /// goes straight.
 pub(crate) fn sought<T: Element, P: Position>(job: &Sought<T, P>, plan: &Plan, parallel: &Parallel<'_>) -> Result<()> {
-    let job: &dyn Job<Plain = Sum<f64>, Exact = Sum<f64>> = job;
+    let &Sought { cotangents, codes, dx } = job;
+    if plan.is_single() && size_of::<T>() <= 4 {
+        let job: &dyn Job<Plain = Sum<f32>, Exact = Sum<f32>> = &Seeking { cotangents, codes, dx, sums: PhantomData };
+        return engine::run(job, plan, parallel);
+    }
+    let job: &dyn Job<Plain = Sum<f64>, Exact = Sum<f64>> = &Seeking { cotangents, codes, dx, sums: PhantomData };
     engine::run(job, plan, parallel)
 }
 
@@ -171,23 +188,31 @@ pub(crate) struct Sought<T, P> {
     pub dx: Raw<T>,
 }
 
-impl<T: Element, P: Position> Job for Sought<T, P> {
-    type Plain = Sum<f64>;
-    type Exact = Sum<f64>;
+/// The job of [`sought`], with sums kept in `V`.
+struct Seeking<T, P, V> {
+    cotangents: Raw<T>,
+    codes: Raw<P>,
+    dx: Raw<T>,
+    sums: PhantomData<V>,
+}
 
-    fn stage(&self, _: Level, _: &Staging<'_>, _: &mut Cells<Sum<f64>>) -> bool {
+impl<T: Element, P: Position, V: Addend> Job for Seeking<T, P, V> {
+    type Plain = Sum<V>;
+    type Exact = Sum<V>;
+
+    fn stage(&self, _: Level, _: &Staging<'_>, _: &mut Cells<Sum<V>>) -> bool {
         unreachable!("the plan goes straight")
     }
 
-    fn windows(&self, level: Level, reading: &Reading<'_>, _: Monoids, into: &mut Cells<Sum<f64>>) -> bool {
+    fn windows(&self, level: Level, reading: &Reading<'_>, _: Monoids, into: &mut Cells<Sum<V>>) -> bool {
         let (values, tags) = (&mut into.values[..], &mut into.tags[..]);
-        let source = Matching { cells: Whole::<ToAddend<T, f64>>(self.cotangents), codes: self.codes };
-        level.run(reading.kernel::<_, Sum<f64>>(source, values, tags))
+        let source = Matching { cells: Whole::<ToAddend<T, V>>(self.cotangents), codes: self.codes };
+        level.run(reading.kernel::<_, Sum<V>>(source, values, tags))
     }
 
-    fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Sum<f64>>) {
+    fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Sum<V>>) {
         let (rows, divisors) = (finishing.rows[0], Divisors::default());
-        level.run(Finish::<ToSum<f64, T>> { from: &from.values, rows, divisors, target: self.dx });
+        level.run(Finish::<ToSum<V, T>> { from: &from.values, rows, divisors, target: self.dx });
     }
 }
 

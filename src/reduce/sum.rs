@@ -16,35 +16,38 @@ pub(crate) trait Addend: Copy + Default + PartialEq + Send + Sync + 'static {
     fn to_mean<T: Element>(self, divisor: f64) -> T;
 }
 
-/// Floats: `f64`, in which the mean of float32 values is exact to its last bit but for cancellation beyond 2^29.
-impl Addend for f64 {
-    #[inline(always)]
-    fn plus(self, other: Self) -> Self {
-        self + other
-    }
+macro_rules! float_addend {
+    ($t:ident) => {
+        impl Addend for $t {
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self {
+                self + other
+            }
 
-    #[inline(always)]
-    fn of<T: Element>(value: T) -> Self {
-        value.to_f64()
-    }
+            #[inline(always)]
+            fn of<T: Element>(value: T) -> Self {
+                value.to_f64() as $t
+            }
 
-    #[inline(always)]
-    fn to_sum<T: Element>(self) -> T {
-        // Sums start at 0: a sum of negative zeros is 0, whatever the number of cells and of padding.
-        T::from_f64(one_nan(self + 0.0))
-    }
+            #[inline(always)]
+            fn to_sum<T: Element>(self) -> T {
+                // Sums start at 0: a sum of negative zeros is 0, whatever the number of cells and of padding. Of two NaNs,
+                // instructions keep the one or the other: here all NaNs become one, on every CPU.
+                let sum = self + 0.0;
+                T::from_f64(if sum.is_nan() { f64::NAN } else { sum as f64 })
+            }
 
-    #[inline(always)]
-    fn to_mean<T: Element>(self, divisor: f64) -> T {
-        T::from_f64(one_nan((self + 0.0) / divisor))
-    }
+            #[inline(always)]
+            fn to_mean<T: Element>(self, divisor: f64) -> T {
+                ((self + 0.0) / divisor as $t).to_sum()
+            }
+        }
+    };
 }
-
-/// A sum that is NaN, as the same NaN on every CPU: of two NaNs, instructions keep the one or the other.
-#[inline(always)]
-fn one_nan(sum: f64) -> f64 {
-    if sum.is_nan() { f64::NAN } else { sum }
-}
+// Single values, of which nothing is added; sums of floats: those of float32 values are exact to their last bit but for
+// cancellation beyond 2^29.
+float_addend!(f32);
+float_addend!(f64);
 
 macro_rules! integer_addend {
     ($t:ty) => {
