@@ -87,18 +87,18 @@ impl<T: Copy> Raw<T> {
         unsafe { std::slice::from_raw_parts(self.pointer.offset(offset), len) }
     }
 
-    /// Asks for the cache line of an element, and of `lines - 1` lines behind it, that is wanted soon. Any offset will do.
+    /// Asks for the cache lines of `len` elements from an offset on, that are soon read, or written. Any offset will do.
     #[inline(always)]
-    pub fn prefetch(self, offset: isize, lines: usize) {
+    pub fn prefetch<const WRITE: bool>(self, offset: isize, len: usize) {
         #[cfg(target_arch = "x86_64")]
-        for line in 0..lines {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        for line in 0..(len * size_of::<T>()).div_ceil(64) {
+            use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch};
             let pointer = self.pointer.wrapping_offset(offset).cast::<i8>().wrapping_add(line * 64);
             // SAFETY: a prefetch is a hint; it reads nothing that the program sees, and no address makes it fault.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(pointer) };
+            unsafe { if WRITE { _mm_prefetch::<_MM_HINT_ET0>(pointer) } else { _mm_prefetch::<_MM_HINT_T0>(pointer) } };
         }
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = (offset, lines);
+        let _ = (offset, len);
     }
 
     /// The `N` elements from `offset` on.
@@ -118,7 +118,7 @@ impl<T: Copy> Raw<T> {
     where
         T: Default,
     {
-        vectors.evens(self.block(offset), self.block(offset + N as isize - 1))
+        vectors.evens(self.row(offset, 2 * N - 1))
     }
 
     /// `N` elements, `stride` apart.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::axes::{Free, Pass, Pooled, pattern_reach};
+use super::axes::{Codes, Free, Pass, Pooled, pattern_reach};
 use super::plan::Plan;
 use super::{DivisorRule, cross};
 use crate::kernel::finish::Divisors;
@@ -300,7 +300,8 @@ impl Cut<'_> {
         if self.plan.codes.is_some() { Place { index: 0, ..step } } else { step }
     }
 
-    /// The results of a row, neighbours whose cells lie at equal distances taken together, phase by phase.
+    /// The results of a row, neighbours whose cells lie at equal distances (and seek the same codes) taken together, phase by
+    /// phase.
     fn segments(&self, tile: &TileAxis) -> Vec<Segment> {
         let (axis, lanes) = (self.last(), &self.plan.lanes);
         let lane_step = self.tagged(Place { offset: lanes.stride_in, index: lanes.flat });
@@ -319,6 +320,7 @@ impl Cut<'_> {
                 if segments.len() > begin
                     && let Some(segment) = segments.last_mut()
                     && segment.taps == taps
+                    && (self.plan.codes != Some(Codes::Sought) || first.index == segment.first.index)
                 {
                     let step = first.since(segment.first);
                     if segment.len == 1 {

@@ -18,7 +18,7 @@ pub enum Level {
     Baseline = 1,
     /// 128-bit vectors of aarch64.
     Neon,
-    /// 256-bit vectors of x86-64.
+    /// 256-bit vectors of x86-64 (AVX2, FMA, BMI).
     Avx2,
     /// 512-bit vectors of x86-64 (F, BW, CD, DQ, VL).
     Avx512,
@@ -63,7 +63,7 @@ impl Level {
         let mut levels = vec![Self::Baseline];
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("bmi2") {
                 levels.push(Self::Avx2);
                 let all = is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
@@ -114,13 +114,13 @@ pub(crate) trait Kernel {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi1,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,bmi1,bmi2")]
 fn run_avx512<K: Kernel>(kernel: K, vectors: Avx512) -> K::Output {
     kernel.run(vectors)
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2")]
+#[target_feature(enable = "avx2,fma,bmi1,bmi2")]
 fn run_avx2<K: Kernel>(kernel: K, vectors: Avx2) -> K::Output {
     kernel.run(vectors)
 }

@@ -2,10 +2,14 @@
 
 use super::dispatch::Kernel;
 use super::stage::Ranking;
+use super::windows::AHEAD;
 use crate::element::{Element, Ordered, Position};
 use crate::reduce::Addend;
 use crate::strided::Raw;
 use crate::vector::Vectors;
+
+/// Values that are lowered together: a vector of 4-byte elements.
+const BLOCK: usize = 16;
 
 /// How finished rows relate to the rows of an array.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +53,11 @@ pub(crate) trait Lower: Copy + Send + Sync + 'static {
     type Value: Copy;
     type Element: Copy;
     fn lower(value: Self::Value, divisor: f64) -> Self::Element;
+    /// The same, where the divisor's reciprocal is known.
+    #[inline(always)]
+    fn lower_by<V: Vectors>(value: Self::Value, _: V, divisor: f64, _: f64) -> Self::Element {
+        Self::lower(value, divisor)
+    }
 }
 
 /// Writes a buffer of results into rows of an array.
@@ -71,16 +80,16 @@ impl<L: Lower> Kernel for Finish<'_, L> {
             let offset = self.rows.base + offset;
             let from = &self.from[row * row_len..(row + 1) * row_len];
             let divisor = self.divisors.rows.get(row).copied().unwrap_or(1.0);
-            let by = RowDivisor { divisor, positions: self.divisors.positions };
+            let by = RowDivisor { divisor, reciprocal: 1.0 / divisor, positions: self.divisors.positions };
             if phases == 1 && contiguous {
-                self.write(from, offset, 1, positions * lanes, by);
+                self.write(vectors, from, offset, 1, positions * lanes, by);
             } else if phases == 1 && lanes == 1 {
-                self.write(from, offset, position_stride, positions, by);
+                self.write(vectors, from, offset, position_stride, positions, by);
             } else if phases == 1 {
                 for position in 0..positions {
                     let by = by.from(position * lanes);
                     let offset = offset + position as isize * position_stride;
-                    self.write(&from[position * lanes..], offset, lane_stride, lanes, by);
+                    self.write(vectors, &from[position * lanes..], offset, lane_stride, lanes, by);
                 }
             } else {
                 self.interleave(vectors, from, offset, by);
@@ -93,6 +102,7 @@ impl<L: Lower> Kernel for Finish<'_, L> {
 #[derive(Clone, Copy)]
 struct RowDivisor<'a> {
     divisor: f64,
+    reciprocal: f64,
     positions: &'a [f64],
 }
 
@@ -106,10 +116,33 @@ impl RowDivisor<'_> {
 
 impl<L: Lower> Finish<'_, L> {
     #[inline(always)]
-    fn write(&self, from: &[L::Value], offset: isize, stride: isize, n: usize, by: RowDivisor<'_>) {
+    fn write<V: Vectors>(
+        &self,
+        vectors: V,
+        from: &[L::Value],
+        offset: isize,
+        stride: isize,
+        n: usize,
+        by: RowDivisor<'_>,
+    ) {
         let from = &from[..n];
-        if by.positions.is_empty() {
-            self.target.scatter(offset, stride, n, |j| L::lower(from[j], by.divisor));
+        if stride == 1 && n >= BLOCK && by.positions.is_empty() {
+            let mut at = 0;
+            while at < n {
+                // The last block overlaps the one before instead of leaving a tail.
+                let from = &from[at.min(n - BLOCK)..][..BLOCK];
+                let mut block = [L::lower_by(from[0], vectors, by.divisor, by.reciprocal); BLOCK];
+                for l in 1..BLOCK {
+                    block[l] = L::lower_by(from[l], vectors, by.divisor, by.reciprocal);
+                }
+                let offset = offset + at.min(n - BLOCK) as isize;
+                // Memory that is written is asked for as early as memory that is read.
+                self.target.prefetch::<true>(offset + AHEAD / size_of::<L::Element>() as isize, BLOCK);
+                self.target.scatter(offset, 1, BLOCK, |l| block[l]);
+                at += BLOCK;
+            }
+        } else if by.positions.is_empty() {
+            self.target.scatter(offset, stride, n, |j| L::lower_by(from[j], vectors, by.divisor, by.reciprocal));
         } else {
             let positions = &by.positions[..n];
             self.target.scatter(offset, stride, n, |j| L::lower(from[j], by.divisor * positions[j]));
@@ -126,10 +159,12 @@ impl<L: Lower> Finish<'_, L> {
         offset: isize,
         by: RowDivisor<'_>,
     ) {
-        let lower = |value| L::lower(value, by.divisor);
+        let lower = |value| L::lower_by(value, vectors, by.divisor, by.reciprocal);
         let pairs = self.rows.positions / 2;
         let mut at = 0;
         while at + N <= pairs {
+            let ahead = offset + 2 * at as isize + AHEAD / size_of::<L::Element>() as isize;
+            self.target.prefetch::<true>(ahead, 2 * N);
             let (mut a, mut b) = ([lower(even[at]); N], [lower(odd[at]); N]);
             for l in 0..N {
                 (a[l], b[l]) = (lower(even[at + l]), lower(odd[at + l]));
@@ -163,7 +198,7 @@ impl<L: Lower> Finish<'_, L> {
                 let position = cell * phases + phase;
                 let offset = offset + position as isize * position_stride;
                 let from = &from[(phase * cells + cell) * lanes..];
-                self.write(from, offset, lane_stride, lanes, by.from(position * lanes));
+                self.write(vectors, from, offset, lane_stride, lanes, by.from(position * lanes));
             }
         }
     }
@@ -236,6 +271,11 @@ impl<V: Addend, T: Element> Lower for ToMean<V, T> {
     #[inline(always)]
     fn lower(sum: V, divisor: f64) -> T {
         sum.to_mean(divisor)
+    }
+
+    #[inline(always)]
+    fn lower_by<W: Vectors>(sum: V, vectors: W, divisor: f64, reciprocal: f64) -> T {
+        sum.to_mean_by(vectors, divisor, reciprocal)
     }
 }
 

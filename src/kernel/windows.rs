@@ -11,7 +11,7 @@ use crate::vector::Vectors;
 
 /// How far ahead of what is read memory is asked for, in bytes: what a core moves while memory answers. Without it the
 /// pooling of 100 MB by 2x2 takes 11.0 ms instead of 6.0 on two cores with a far L3 cache; 2 KiB and 8 KiB are 10 % slower.
-const AHEAD: isize = 4096;
+pub(crate) const AHEAD: isize = 4096;
 
 /// Neighbouring results of a row whose cells lie at equal distances.
 #[derive(Clone, Copy, Debug)]
@@ -111,12 +111,12 @@ impl<L: Lift> Source for Whole<L> {
 
     #[inline(always)]
     fn prefetch(&self, offset: isize, cells: usize) {
-        let size = size_of::<L::Element>();
-        self.0.prefetch(offset + AHEAD / size as isize, (cells * size).div_ceil(64));
+        self.0.prefetch::<false>(offset + AHEAD / size_of::<L::Element>() as isize, cells);
     }
 }
 
-/// The cells of an array beside which the code stands that is sought; of all others, the identity.
+/// The cells of an array beside which the code stands that is sought, one for all results of a segment; of all others, the
+/// identity.
 #[derive(Clone, Copy)]
 pub(crate) struct Matching<L: Lift, P> {
     pub cells: Whole<L>,
@@ -140,9 +140,9 @@ impl<L: Lift, P: Position> Source for Matching<L, P> {
             2 => self.codes.evens(vectors, place.offset),
             _ => self.codes.spread(place.offset, step.offset),
         };
+        let sought = P::new(place.index);
         let mut held = [L::padding(); N];
         for l in 0..N {
-            let sought = P::new(step.times(l).after(place).index);
             held[l] = if codes[l] == sought { values[l] } else { L::padding() };
         }
         held
@@ -151,8 +151,7 @@ impl<L: Lift, P: Position> Source for Matching<L, P> {
     #[inline(always)]
     fn prefetch(&self, offset: isize, cells: usize) {
         self.cells.prefetch(offset, cells);
-        let size = size_of::<P>();
-        self.codes.prefetch(offset + AHEAD / size as isize, (cells * size).div_ceil(64));
+        self.codes.prefetch::<false>(offset + AHEAD / size_of::<P>() as isize, cells);
     }
 }
 
@@ -176,18 +175,18 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Kernel for Windows<'_, 
 
     #[inline(always)]
     fn run<V: Vectors>(mut self, vectors: V) -> bool {
-        // One vector of values a block, a shorter one for rows too short for it.
+        // Two vectors of values a block, so that one is merged while the other waits; less for rows too short for it.
         match const { size_of::<M::Value>() } {
-            1 | 2 => self.all::<V, 32, 8>(vectors),
-            4 => self.all::<V, 16, 4>(vectors),
-            _ => self.all::<V, 8, 4>(vectors),
+            1 | 2 => self.all::<V, 64, 32, 8>(vectors),
+            4 => self.all::<V, 32, 16, 4>(vectors),
+            _ => self.all::<V, 16, 8, 4>(vectors),
         }
     }
 }
 
 impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
     #[inline(always)]
-    fn all<V: Vectors, const LONG: usize, const SHORT: usize>(&mut self, vectors: V) -> bool {
+    fn all<V: Vectors, const LONG: usize, const MIDDLE: usize, const SHORT: usize>(&mut self, vectors: V) -> bool {
         let mut special = false;
         let mut begin = 0;
         for (row, &end) in self.ends.iter().enumerate() {
@@ -195,13 +194,14 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
             begin = end;
             for segment in self.segments {
                 let to = row * self.row + segment.to;
-                let (long, short) = (segment.len >= LONG, segment.len >= SHORT);
-                special |= match segment.step.offset {
-                    1 if long => self.blocks::<V, 1, LONG>(vectors, rows, segment, to),
-                    2 if long => self.blocks::<V, 2, LONG>(vectors, rows, segment, to),
-                    1 if short => self.blocks::<V, 1, SHORT>(vectors, rows, segment, to),
-                    2 if short => self.blocks::<V, 2, SHORT>(vectors, rows, segment, to),
-                    _ if short => self.blocks::<V, 0, SHORT>(vectors, rows, segment, to),
+                special |= match (segment.step.offset, segment.len) {
+                    (1, n) if n >= LONG => self.blocks::<V, 1, LONG>(vectors, rows, segment, to),
+                    (2, n) if n >= LONG => self.blocks::<V, 2, LONG>(vectors, rows, segment, to),
+                    (1, n) if n >= MIDDLE => self.blocks::<V, 1, MIDDLE>(vectors, rows, segment, to),
+                    (2, n) if n >= MIDDLE => self.blocks::<V, 2, MIDDLE>(vectors, rows, segment, to),
+                    (1, n) if n >= SHORT => self.blocks::<V, 1, SHORT>(vectors, rows, segment, to),
+                    (2, n) if n >= SHORT => self.blocks::<V, 2, SHORT>(vectors, rows, segment, to),
+                    (_, n) if n >= SHORT => self.blocks::<V, 0, SHORT>(vectors, rows, segment, to),
                     _ => self.blocks::<V, 0, 1>(vectors, rows, segment, to),
                 };
             }

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use super::{Monoid, run_in_lanes};
 use crate::element::Element;
+use crate::vector::Vectors;
 
 /// A type that sums are kept in.
 pub(crate) trait Addend: Copy + Default + PartialEq + Send + Sync + 'static {
@@ -14,6 +15,17 @@ pub(crate) trait Addend: Copy + Default + PartialEq + Send + Sync + 'static {
     fn to_sum<T: Element>(self) -> T;
     /// The sum divided, as a float, or as an integer rounded half to even. What is divided by 0 had no cells; anything will do.
     fn to_mean<T: Element>(self, divisor: f64) -> T;
+    /// The same, where the divisor's reciprocal is known.
+    #[inline(always)]
+    fn to_mean_by<T: Element, V: Vectors>(self, _: V, divisor: f64, _: f64) -> T {
+        self.to_mean(divisor)
+    }
+}
+
+/// A result as an element. Of two NaNs, instructions keep the one or the other: here all become one, on every CPU.
+#[inline(always)]
+fn one_nan<T: Element>(result: f64) -> T {
+    T::from_f64(if result.is_nan() { f64::NAN } else { result })
 }
 
 macro_rules! float_addend {
@@ -31,15 +43,22 @@ macro_rules! float_addend {
 
             #[inline(always)]
             fn to_sum<T: Element>(self) -> T {
-                // Sums start at 0: a sum of negative zeros is 0, whatever the number of cells and of padding. Of two NaNs,
-                // instructions keep the one or the other: here all NaNs become one, on every CPU.
-                let sum = self + 0.0;
-                T::from_f64(if sum.is_nan() { f64::NAN } else { sum as f64 })
+                // Sums start at 0: a sum of negative zeros is 0, whatever the number of cells and of padding.
+                one_nan((self + 0.0) as f64)
             }
 
             #[inline(always)]
             fn to_mean<T: Element>(self, divisor: f64) -> T {
-                ((self + 0.0) / divisor as $t).to_sum()
+                one_nan(((self + 0.0) / divisor as $t) as f64)
+            }
+
+            #[inline(always)]
+            fn to_mean_by<T: Element, V: Vectors>(self, vectors: V, divisor: f64, reciprocal: f64) -> T {
+                // Sums of narrower floats, if not 0, are far from underflowing.
+                if size_of::<Self>() == 8 && size_of::<T>() < 8 {
+                    return one_nan(vectors.quotient(self as f64 + 0.0, divisor, reciprocal));
+                }
+                self.to_mean(divisor)
             }
         }
     };
