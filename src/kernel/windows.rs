@@ -70,26 +70,24 @@ pub(crate) trait Source: Copy {
 
 type Values<S, const N: usize> = [<<S as Source>::Lift as Lift>::Value; N];
 
+/// `N` elements, `STEP` apart, or any distance if it is 0.
+#[inline(always)]
+fn elements<T: Copy + Default, V: Vectors, const STEP: usize, const N: usize>(
+    source: Raw<T>,
+    vectors: V,
+    place: Place,
+    step: Place,
+) -> [T; N] {
+    match const { STEP } {
+        1 => source.block(place.offset),
+        2 => source.evens(vectors, place.offset),
+        _ => source.spread(place.offset, step.offset),
+    }
+}
+
 /// The cells of an array.
 #[derive(Clone, Copy)]
 pub(crate) struct Whole<L: Lift>(pub Raw<L::Element>);
-
-impl<L: Lift> Whole<L> {
-    /// Elements `STEP` apart, or any distance if it is 0.
-    #[inline(always)]
-    fn elements<V: Vectors, const STEP: usize, const N: usize>(
-        self,
-        vectors: V,
-        place: Place,
-        step: Place,
-    ) -> [L::Element; N] {
-        match const { STEP } {
-            1 => self.0.block(place.offset),
-            2 => self.0.evens(vectors, place.offset),
-            _ => self.0.spread(place.offset, step.offset),
-        }
-    }
-}
 
 impl<L: Lift> Source for Whole<L> {
     type Lift = L;
@@ -101,7 +99,7 @@ impl<L: Lift> Source for Whole<L> {
         place: Place,
         step: Place,
     ) -> Values<Self, N> {
-        let elements = self.elements::<V, STEP, N>(vectors, place, step);
+        let elements = elements::<_, V, STEP, N>(self.0, vectors, place, step);
         let mut values = [L::padding(); N];
         for l in 0..N {
             values[l] = L::lift(elements[l]);
@@ -135,11 +133,7 @@ impl<L: Lift, P: Position> Source for Matching<L, P> {
         step: Place,
     ) -> Values<Self, N> {
         let values = self.cells.load::<V, STEP, N>(vectors, place, step);
-        let codes: [P; N] = match const { STEP } {
-            1 => self.codes.block(place.offset),
-            2 => self.codes.evens(vectors, place.offset),
-            _ => self.codes.spread(place.offset, step.offset),
-        };
+        let codes = elements::<_, V, STEP, N>(self.codes, vectors, place, step);
         let sought = P::new(place.index);
         let mut held = [L::padding(); N];
         for l in 0..N {

@@ -103,6 +103,16 @@ fn expect_shape(argument: &'static str, given: &[usize], expected: &[usize]) -> 
     ))
 }
 
+/// Checks the shape of a cotangent; that of an empty result leaves nothing but zeros to write, which it does.
+fn is_nothing<Y: Element, T: Element>(solved: &Solved, dy: &View<'_, Y>, dx: &ViewMut<'_, T>) -> Result<bool> {
+    expect_shape("dy", dy.shape(), solved.output_shape())?;
+    let nothing = dy.shape().contains(&0);
+    if nothing {
+        dx.fill(T::default());
+    }
+    Ok(nothing)
+}
+
 fn expect_float<T: Element>() -> Result<()> {
     if T::KIND == Kind::Float {
         return Ok(());
@@ -130,9 +140,7 @@ impl MeanMap {
         dx: &ViewMut<'_, T>,
         parallel: &Parallel<'_>,
     ) -> Result<()> {
-        expect_shape("dy", dy.shape(), self.solved.output_shape())?;
-        if dy.shape().contains(&0) {
-            dx.fill(T::default());
+        if is_nothing(&self.solved, dy, dx)? {
             return Ok(());
         }
         mean_gradient(dy, &self.solved, self.lowering, dx, parallel)
@@ -281,9 +289,7 @@ impl RouteMap {
         dx: &ViewMut<'_, T>,
         parallel: &Parallel<'_>,
     ) -> Result<()> {
-        expect_shape("dy", dy.shape(), self.solved.output_shape())?;
-        if dy.shape().contains(&0) {
-            dx.fill(T::default());
+        if is_nothing(&self.solved, dy, dx)? {
             return Ok(());
         }
         let same = |(axis, len): (usize, usize)| len <= 1 || dy.strides()[axis] == self.strides[axis];

@@ -85,18 +85,17 @@ impl Solved {
     }
 
     /// Whether some output has fewer than `least` real cells.
+    #[cfg(feature = "python")]
     pub(crate) fn any_below(&self, least: usize) -> bool {
-        let fewest = |counts: &Vec<usize>| counts.iter().copied().min();
-        let cells = self.counts().iter().map(fewest).try_fold(1usize, |cells, n| Some(cells.saturating_mul(n?)));
-        cells.is_some_and(|cells| cells < least)
+        is_any_below(&self.counts(), least)
     }
 
     /// Writes `value` to every output with fewer than `least` real cells.
     pub(crate) fn fill<T: Copy>(&self, y: &ViewMut<'_, T>, value: T, least: usize) {
-        if !self.any_below(least) {
+        let (counts, lens) = (self.counts(), self.output_shape());
+        if !is_any_below(&counts, least) {
             return;
         }
-        let (counts, lens) = (self.counts(), self.output_shape());
         // An odometer over all outputs.
         let mut at = vec![0; lens.len()];
         loop {
@@ -171,6 +170,13 @@ impl Solved {
         }
         Ok(ViewMut::from(y))
     }
+}
+
+/// Whether some output has fewer than `least` cells, given their numbers along each axis; there may be no output at all.
+fn is_any_below(counts: &[Vec<usize>], least: usize) -> bool {
+    let fewest = |counts: &Vec<usize>| counts.iter().copied().min();
+    let cells = counts.iter().map(fewest).try_fold(1usize, |cells, n| Some(cells.saturating_mul(n?)));
+    cells.is_some_and(|cells| cells < least)
 }
 
 /// A new array of zeros, or [`PoolError::Memory`].

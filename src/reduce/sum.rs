@@ -54,7 +54,7 @@ macro_rules! float_addend {
 
             #[inline(always)]
             fn to_mean_by<T: Element, V: Vectors>(self, vectors: V, divisor: f64, reciprocal: f64) -> T {
-                // Sums of narrower floats, if not 0, are far from underflowing.
+                // What underflows in the quotient is 0 in a narrower type, mended or not.
                 if size_of::<Self>() == 8 && size_of::<T>() < 8 {
                     return one_nan(vectors.quotient(self as f64 + 0.0, divisor, reciprocal));
                 }
