@@ -1,0 +1,184 @@
+"""What is right: windows computed one by one in float64, at places that are sampled."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ndpool.bench.cells import Array, Cell, Data, Window
+
+PLACES = 200
+#: Cells compared at a time, so that a check needs little memory of its own.
+CHUNK = 1 << 20
+#: What a library may be off, in units of rounding of the largest value: some keep running sums of float32.
+ROUNDINGS = 64
+#: What ndpool may be off: a gradient is the sum of several cotangents, larger than each.
+EXACT = 4
+
+Place = tuple[int, ...]
+
+
+def tolerance(cell: Cell, data: Data, *, exact: bool = False) -> float:
+    """Return how far a value may be off; maxima and, with ``exact``, integers may not be off at all."""
+    if cell.mode == "max" and cell.direction in ("forward", "indices"):
+        return 0.0
+    if cell.kind.kind in "iu":
+        return 0.0 if exact else 1.0  # halves are rounded up by some, to even by others
+    import ml_dtypes
+
+    largest = float(np.max(np.abs(data.x if data.dy is None else data.dy)))
+    return (EXACT if exact else ROUNDINGS) * float(ml_dtypes.finfo(cell.kind).eps) * largest
+
+
+def misplaced(cell: Cell, data: Data, results: tuple[Array, ...], *, exact: bool = False) -> str | None:
+    """Compare results with the windows at sampled places; say what is wrong.
+
+    With ``exact``, values have to be rounded correctly and indices to be those of the first of equal cells.
+    """
+    shapes = cell.result_shapes
+    if len(results) != len(shapes):
+        return f"{len(results)} results, not {len(shapes)}"
+    for result, shape in zip(results, shapes, strict=True):
+        if result.shape != shape:
+            return f"shape {result.shape}, not {shape}"
+    found: list[str | None] = []
+    if cell.direction in ("pullback", "vjp"):
+        found.append(_misplaced_gradient(cell, data, results[-1], exact=exact))
+    if cell.direction != "pullback":
+        rows = zip(cell.windows, results, strict=False)
+        found += [_misplaced_values(cell, data, window, values, exact=exact) for window, values in rows]
+    if cell.direction == "indices":
+        found.append(_misplaced_index(cell, data, results[1], exact=exact))
+    return next((message for message in found if message is not None), None)
+
+
+def different(cell: Cell, data: Data, results: tuple[Array, ...], others: tuple[Array, ...]) -> str | None:
+    """Compare two libraries' results as wholes; indices may differ where the cells are equal."""
+    room = tolerance(cell, data)
+    for number, (result, other) in enumerate(zip(results, others, strict=True)):
+        indices = cell.direction == "indices" and number == 1
+        mine, theirs = (_at(cell, data, result), _at(cell, data, other)) if indices else (result, other)
+        mine, theirs = np.ravel(mine), np.ravel(theirs)
+        for start in range(0, mine.size, CHUNK):
+            part = slice(start, start + CHUNK)
+            off = np.abs(mine[part].astype(np.float64) - theirs[part])
+            wrong = ~(off <= (0.0 if indices else room))
+            if wrong.any():
+                at = start + int(np.argmax(wrong))
+                return f"{mine[at]} at {np.unravel_index(at, result.shape)} where ndpool has {theirs[at]}"
+    return None
+
+
+def _places(shape: tuple[int, ...]) -> Iterator[Place]:
+    """Sample places, the first and the last among them."""
+    rng = np.random.default_rng(3)
+    yield (0,) * len(shape)
+    yield tuple(length - 1 for length in shape)
+    for numbers in rng.integers(0, shape, (PLACES - 2, len(shape))):
+        yield tuple(map(int, numbers))
+
+
+def _misplaced_values(cell: Cell, data: Data, window: Window, values: Array, *, exact: bool) -> str | None:
+    room = tolerance(cell, data, exact=exact)
+    for place in _places(values.shape):
+        expected = _value(cell, data, window, place)
+        if not abs(float(values[place]) - expected) <= room:  # a NaN is not either
+            return f"{values[place]} at {place}, not {expected}"
+    return None
+
+
+def _misplaced_index(cell: Cell, data: Data, indices: Array, *, exact: bool) -> str | None:
+    for place in _places(indices.shape):
+        index, first = int(indices[place]), _first(cell, data, place)
+        if index != first and (exact or not _ties(cell, data, place, index)):
+            return f"index {index} at {place}, not {first}"
+    return None
+
+
+def _misplaced_gradient(cell: Cell, data: Data, gradient: Array, *, exact: bool) -> str | None:
+    room = tolerance(cell, data, exact=exact)
+    for place in _places(cell.input_shape):
+        expected = _gradient(cell, data, place)
+        if not abs(float(gradient[place]) - expected) <= room:
+            return f"gradient {gradient[place]} at {place}, not {expected}"
+    return None
+
+
+def _covered(cell: Cell, window: Window, place: Place) -> tuple[Any, ...]:
+    """Index the input cells of the window at ``place``: a range along pooled axes, the place itself along others."""
+    index: list[Any] = list(place)
+    rows = zip(cell.axes, window.kernel, window.stride, window.padding, window.dilation, strict=True)
+    for axis, k, s, p, d in rows:
+        start = place[axis] * s - p
+        first, last = max(0, -(start // d)), (cell.input_shape[axis] - 1 - start) // d
+        index[axis] = slice(start + first * d, start + min(k - 1, last) * d + 1, d)
+    return tuple(index)
+
+
+def _value(cell: Cell, data: Data, window: Window, place: Place) -> float:
+    covered = data.x[_covered(cell, window, place)].astype(np.float64)
+    if cell.mode == "max":
+        return float(covered.max())
+    mean = float(covered.sum()) / window.count
+    return float(np.rint(mean)) if cell.kind.kind in "iu" else mean
+
+
+def _first(cell: Cell, data: Data, place: Place) -> int:
+    """Return the index within the spatial axes of the first largest cell of a window."""
+    index = _covered(cell, cell.window, place)
+    covered = data.x[index]
+    within = np.unravel_index(int(np.argmax(covered)), covered.shape)
+    cells = [index[axis].start + int(w) * index[axis].step for axis, w in zip(cell.axes, within, strict=True)]
+    return int(np.ravel_multi_index(cells, cell.spatial))
+
+
+def _ties(cell: Cell, data: Data, place: Place, index: int) -> bool:
+    """Whether an index points into the window at ``place``, at a cell that is equal to the maximum."""
+    if not 0 <= index < math.prod(cell.spatial):
+        return False
+    covered, other = _covered(cell, cell.window, place), list(place)
+    for axis, position in zip(cell.axes, np.unravel_index(index, cell.spatial), strict=True):
+        if int(position) not in range(covered[axis].start, covered[axis].stop, covered[axis].step):
+            return False
+        other[axis] = int(position)
+    return bool(data.x[tuple(other)] == data.x[covered].max())
+
+
+def _gradient(cell: Cell, data: Data, place: Place) -> float:
+    """Sum the cotangents of the windows that the cell at ``place`` won, or its shares of those that it is in."""
+    if data.dy is None:
+        raise ValueError(f"{cell.name} has no cotangent")
+    window, ranges = cell.window, []
+    lengths = window.lengths(cell.spatial)
+    rows = zip(cell.axes, window.kernel, window.stride, window.padding, window.dilation, lengths, strict=True)
+    for axis, k, s, p, d, length in rows:
+        taps = (place[axis] + p - d * tap for tap in range(k))
+        ranges.append([at // s for at in taps if at % s == 0 and 0 <= at // s < length])
+    own = int(np.ravel_multi_index([place[axis] for axis in cell.axes], cell.spatial))
+    total = 0.0
+    for outputs in itertools.product(*ranges):
+        output = list(place)
+        for axis, position in zip(cell.axes, outputs, strict=True):
+            output[axis] = position
+        if cell.mode == "avg":
+            total += float(data.dy[tuple(output)]) / window.count
+        elif _first(cell, data, tuple(output)) == own:
+            total += float(data.dy[tuple(output)])
+    return total
+
+
+def _at(cell: Cell, data: Data, indices: Array) -> Array:
+    """Gather the cells that indices point at; one out of range gives a NaN."""
+    planes = math.prod(cell.spatial)
+    own = tuple(range(-cell.rank, 0))
+    flat = np.moveaxis(data.x, cell.axes, own).reshape(-1, planes)
+    chosen = np.moveaxis(indices, cell.axes, own).reshape(flat.shape[0], -1)
+    valid = (chosen >= 0) & (chosen < planes)
+    values = np.take_along_axis(flat, np.where(valid, chosen, 0), 1)
+    return values if valid.all() else np.where(valid, values.astype(np.float64), np.nan)
