@@ -21,7 +21,7 @@ export PIP_QUIET := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint bench docs audit clean
+.PHONY: help demo test test-all lint bench record docs audit clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +51,12 @@ lint: $(STAMPS)/lint  ## Formatting, lints, types, the stub, spelling; every fin
 bench:  ## Criterion benchmarks of the Rust core
 	cargo bench $(LOCKED)
 
+record: $(STAMPS)/bench-all  ## Time pooling in all libraries (a large download); the figures go into README.md
+	mkdir -p benches/record
+	$(BIN)/ndpool bench --json benches/record/$$(date +%F).json
+	$(BIN)/ndpool bench --threads 1 --json benches/record/$$(date +%F)-serial.json
+	$(BIN)/python benches/readme.py
+
 docs: $(STAMPS)/docs  ## The manual into docs/_build/html, the crate's into target/doc; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps $(LOCKED)
@@ -62,7 +68,7 @@ clean:  ## Remove what the other targets made
 	rm -rf $(VENV) target docs/_build docs/generated demo
 
 # The package is built when its sources changed, once for all targets; then each target's extras are there or installed.
-$(STAMPS)/demo $(STAMPS)/test $(STAMPS)/torch $(STAMPS)/lint $(STAMPS)/docs: $(STAMPS)/%: $(STAMPS)/built
+$(STAMPS)/demo $(STAMPS)/test $(STAMPS)/torch $(STAMPS)/lint $(STAMPS)/docs $(STAMPS)/bench-all: $(STAMPS)/%: $(STAMPS)/built
 	$(BIN)/python -m pip install 'ndpool[$*]'
 	@touch $@
 

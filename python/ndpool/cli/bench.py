@@ -33,7 +33,7 @@ def run(
     Raises
     ------
     ValueError
-        When the pattern is no pattern or matches no cell, or a peer is unknown or missing.
+        When the pattern is no pattern or matches no cell, a peer is unknown or missing, or a folder does not exist.
     """
     try:
         todo = [cell for cell in cells() if re.search(pattern, cell.name)]
@@ -41,6 +41,9 @@ def run(
         raise ValueError(f"cells: {pattern!r} is no regular expression: {error}") from None
     if not todo:
         raise ValueError(f"cells: {pattern!r} matches none of {', '.join(cell.name for cell in cells())}")
+    for option, path in (("plot", plot), ("json", json)):
+        if path is not None and not path.parent.is_dir():
+            raise ValueError(f"{option}: the folder of {path} does not exist")
     names = chosen(peers)
     columns = (
         TextColumn("[progress.description]{task.description:<20}"),

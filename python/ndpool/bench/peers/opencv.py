@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from ndpool.bench.cells import Array, Cell, Data, Window
 
+    Way = Callable[[Array, Window], Array]
+
 PLANE = 2
 #: Channels that ``resize`` takes, and that an image can have.
 FEW, CHANNELS = 4, 128
@@ -23,46 +26,20 @@ def prepare(cell: Cell, data: Data, threads: int) -> list[Job]:
     """Filter at every pixel and keep every ``stride``-th; means of blocks and of all have functions of their own."""
     cv2.setNumThreads(threads)
     x, window, results = data.x, cell.window, arrays(cell)
+    channels = x.shape[-1] if cell.channels_last else 1
     suited = cell.direction == "forward" and cell.dtype in ("float32", "uint8", "uint16") and cell.step == 1
-    if not suited or cell.rank > PLANE or set(window.dilation) != {1}:
-        return []
-    if cell.channels_last and x.shape[-1] > CHANNELS:
+    if not suited or cell.rank > PLANE or set(window.dilation) != {1} or channels > CHANNELS:
         return []
     if cell.reach == "global":
-        if cell.channels_last or cell.mode == "max":
-            return []
         rows = x.reshape(-1, window.count)
-        return [Job("reduce", lambda: cv2.reduce(rows, 1, cv2.REDUCE_AVG), results)]
+        whole = cell.mode == "avg" and not cell.channels_last
+        return [Job("reduce", lambda: cv2.reduce(rows, 1, cv2.REDUCE_AVG), results)] if whole else []
+    ways: dict[str, Way] = {"": partial(_filter, cell)}
+    divided = all(length % k == 0 for length, k in zip(cell.spatial, window.kernel, strict=True))
+    if cell.mode == "avg" and window.tiled and divided and channels <= FEW:
+        ways["resize"] = partial(_resize, cell)
     images = _images(cell, x)
-    ways: list[tuple[str, Callable[[Array, Window], Array]]]
-    ways = [("", lambda image, window: _filter(cell, window, image))]
-    blocks = (
-        window.tiled
-        and cell.mode == "avg"
-        and all(length % k == 0 for length, k in zip(cell.spatial, window.kernel, strict=True))
-    )
-    if blocks and (not cell.channels_last or x.shape[-1] <= FEW):
-        height, width = _image_shape(cell, window)
-        ways.append(("resize", lambda image, _: cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)))
-
-    def job(variant: str, way: Callable[[Array, Window], Array]) -> Job:
-        if images.shape[0] == 1:  # the result is the image, not a copy of it
-            return Job(variant, lambda: [way(images[0], window) for window in cell.windows], results)
-
-        def call() -> list[Array]:
-            found = []
-            for window in cell.windows:
-                first = way(images[0], window)
-                out = np.empty((images.shape[0], *first.shape), first.dtype)
-                out[0] = first
-                for image, target in zip(images[1:], out[1:], strict=True):
-                    target[...] = way(image, window)
-                found.append(out)
-            return found
-
-        return Job(variant, call, results)
-
-    return [job(*way) for way in ways]
+    return [Job(variant, partial(_pooled, cell, images, way), results) for variant, way in ways.items()]
 
 
 def _images(cell: Cell, x: Array) -> Array:
@@ -71,12 +48,27 @@ def _images(cell: Cell, x: Array) -> Array:
     return x.reshape((-1, height, width, x.shape[-1]) if cell.channels_last else (-1, height, width))
 
 
-def _image_shape(cell: Cell, window: Window) -> tuple[int, int]:
-    height, width = (1, *window.lengths(cell.spatial))[-PLANE:]
-    return height, width
+def _pooled(cell: Cell, images: Array, way: Way) -> list[Array]:
+    if images.shape[0] == 1:  # the result is that of the image, not a copy of it
+        return [way(images[0], window) for window in cell.windows]
+    found = []
+    for window in cell.windows:
+        first = way(images[0], window)
+        out = np.empty((images.shape[0], *first.shape), first.dtype)
+        out[0] = first
+        for image, target in zip(images[1:], out[1:], strict=True):
+            target[...] = way(image, window)
+        found.append(out)
+    return found
 
 
-def _filter(cell: Cell, window: Window, image: Array) -> Array:
+def _resize(cell: Cell, image: Array, window: Window) -> Array:
+    height, width = _lengths(cell, window)
+    resized: Array = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return resized
+
+
+def _filter(cell: Cell, image: Array, window: Window) -> Array:
     (kernel_h, kernel_w), (stride_h, stride_w) = (1, *window.kernel)[-PLANE:], (1, *window.stride)[-PLANE:]
     anchor: Any = (0, *window.padding)[-PLANE:][::-1]
     if cell.mode == "max":
@@ -84,6 +76,10 @@ def _filter(cell: Cell, window: Window, image: Array) -> Array:
     else:
         border = cv2.BORDER_CONSTANT | cv2.BORDER_ISOLATED
         pooled = cv2.boxFilter(image, -1, (kernel_w, kernel_h), anchor=anchor, borderType=border)
-    height, width = _image_shape(cell, window)
-    kept = pooled[: height * stride_h : stride_h, : width * stride_w : stride_w]
-    return np.ascontiguousarray(kept)
+    height, width = _lengths(cell, window)
+    return np.ascontiguousarray(pooled[: height * stride_h : stride_h, : width * stride_w : stride_w])
+
+
+def _lengths(cell: Cell, window: Window) -> tuple[int, int]:
+    height, width = (1, *window.lengths(cell.spatial))[-PLANE:]
+    return height, width
