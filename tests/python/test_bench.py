@@ -69,7 +69,7 @@ def test_traffic_and_size_are_as_stated(cell):
     footprint = cell.traffic * cell.step**2  # what lies between the cells of a view comes along
     limits = {"latency": (0, 1e5), "L2": (1e5, 1.7e6), "L3": (1.7e6, 48e6), "DRAM": (48e6, 1e9)}
     low, high = limits[cell.size]
-    assert low <= footprint < high or cell.name == "N1"
+    assert low <= footprint < high
 
 
 def test_data_are_the_same_every_time_and_floats_do_not_tie():

@@ -43,16 +43,18 @@ class EndedError(LibraryError):
 class Library:
     """The process of a library, which waits for requests."""
 
-    def __init__(self, name: str, threads: int) -> None:
-        self.name = name
-        self._process = subprocess.Popen(  # noqa: S603 - this interpreter
-            [sys.executable, "-m", "ndpool.bench.worker", name, str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, **environment(threads)},
-        )
+    def __init__(self, name: str, threads: int, log: Path) -> None:
+        self.name, self._log = name, log
+        with log.open("w") as chatter:
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter
+                # -P: a folder named torch where the command was typed is not PyTorch.
+                [sys.executable, "-P", "-m", "ndpool.bench.worker", name, str(threads)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=chatter,
+                text=True,
+                env={**os.environ, **environment(threads)},
+            )
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
         """Send a request and wait for the answer."""
@@ -65,7 +67,9 @@ class Library:
         except BrokenPipeError:
             line = ""
         if not line:
-            raise EndedError(f"{self.name}: its process ended with code {self._process.wait()} at {do!r}")
+            last = self._log.read_text(errors="replace").strip().splitlines()[-1:]
+            words = [f"{self.name}: its process ended with code {self._process.wait()} at {do!r}", *last]
+            raise EndedError("; ".join(words))
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise LibraryError(answer["error"])
@@ -134,7 +138,7 @@ class Bench:
         self._libraries: list[Library] = []
         try:
             for name in ("ndpool", *names, "copy"):  # ndpool first: the others' results are compared with its own
-                self._libraries.append(Library(name, threads))
+                self._libraries.append(Library(name, threads, Path(self._folder.name) / f"{name}.log"))
         except BaseException:
             self.__exit__()
             raise

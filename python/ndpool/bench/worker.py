@@ -19,7 +19,7 @@ import numpy as np
 from ndpool.bench import peers, reference
 from ndpool.bench.cells import Array, Cell, Data, Window
 
-#: Calls that are shorter are warmed up by one that is not timed: others have used the caches in the meantime.
+#: A call that is shorter is warmed up by one that does not count: others have used the caches in the meantime.
 LONG = 0.1
 MOST_CALLS = 100_000
 
@@ -53,7 +53,6 @@ class Worker:
         self.cell: Cell | None = None
         self.data: Data | None = None
         self.jobs: list[peers.Job] = []
-        self.seconds: list[float] = []
 
     def prepare(self, cell: dict[str, Any]) -> dict[str, Any]:
         """Make data and jobs; return what the jobs are called."""
@@ -61,7 +60,6 @@ class Worker:
         self.cell = _cell(cell)
         self.data = self.cell.data()
         self.jobs = peers.prepare(self.library, self.cell, self.data, self.threads)
-        self.seconds = [0.0] * len(self.jobs)
         return {"jobs": [{"variant": job.variant, "native": job.native} for job in self.jobs]}
 
     def check(self, job: int, save: str | None = None, against: str | None = None) -> dict[str, Any]:
@@ -76,9 +74,7 @@ class Worker:
         """
         if self.cell is None or self.data is None:
             raise ValueError("nothing is prepared")
-        start = time.perf_counter()
         returned = self.jobs[job].call()
-        self.seconds[job] = time.perf_counter() - start
         if self.library == "copy":
             return {"misplaced": None, "different": None}
         results = self.jobs[job].results(returned)
@@ -94,29 +90,31 @@ class Worker:
 
     def run(self, job: int, seconds: float) -> dict[str, Any]:
         """Call a job for about ``seconds``, at least once; return the time of a call."""
+        todo, count = self.jobs[job], 1
         gc.collect()
         gc.disable()
         try:
-            todo, count = self.jobs[job], 1
-            if self.seconds[job] < LONG:
-                self._timed(todo, 1)
-                count = min(MOST_CALLS, max(1, int(seconds / max(self._timed(todo, 1), 1e-9))))
-            self.seconds[job] = self._timed(todo, count) / count
+            taken = _timed(todo, 1)
+            if taken < LONG:
+                taken = _timed(todo, 1)
+            if taken < seconds:
+                count = min(MOST_CALLS, int(seconds / taken) + 1)
+                taken = _timed(todo, count)
         finally:
             gc.enable()
-        return {"seconds": self.seconds[job], "calls": count}
+        return {"seconds": taken / count, "calls": count}
 
     def drop(self) -> dict[str, Any]:
         """Let go of data and jobs."""
-        self.jobs, self.seconds, self.data = [], [], None
+        self.jobs, self.data = [], None
         gc.collect()
         return {}
 
-    @staticmethod
-    def _timed(job: peers.Job, count: int) -> float:
-        start = time.perf_counter()
-        job.repeat(count)
-        return time.perf_counter() - start
+
+def _timed(job: peers.Job, count: int) -> float:
+    start = time.perf_counter()
+    job.repeat(count)
+    return time.perf_counter() - start
 
 
 def _cell(fields: dict[str, Any]) -> Cell:

@@ -35,16 +35,10 @@ def run(
     ValueError
         When the pattern is no pattern or matches no cell, a peer is unknown or missing, or a folder does not exist.
     """
-    try:
-        todo = [cell for cell in cells() if re.search(pattern, cell.name)]
-    except re.error as error:
-        raise ValueError(f"cells: {pattern!r} is no regular expression: {error}") from None
-    if not todo:
-        raise ValueError(f"cells: {pattern!r} matches none of {', '.join(cell.name for cell in cells())}")
+    todo, names = _matching(pattern), chosen(peers)
     for option, path in (("plot", plot), ("json", json)):
         if path is not None and not path.parent.is_dir():
             raise ValueError(f"{option}: the folder of {path} does not exist")
-    names = chosen(peers)
     columns = (
         TextColumn("[progress.description]{task.description:<20}"),
         BarColumn(bar_width=None),
@@ -78,3 +72,13 @@ def run(
         console.print(f"ndpool is wrong or failed on {failed}", style="bold red")
         return 1
     return 0
+
+
+def _matching(pattern: str) -> list[Cell]:
+    try:
+        found = [cell for cell in cells() if re.search(pattern, cell.name)]
+    except re.error as error:
+        raise ValueError(f"cells: {pattern!r} is no regular expression: {error}") from None
+    if not found:
+        raise ValueError(f"cells: {pattern!r} matches none of {', '.join(cell.name for cell in cells())}")
+    return found
