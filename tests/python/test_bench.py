@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from ndpool.bench import peers, reference
 from ndpool.bench.cells import Cell, Window, cells
+from ndpool.bench.process import EndedError
 from ndpool.bench.record import Figure, Outcome, Problem, Record
 from ndpool.bench.report import markdown, show
-from ndpool.bench.rounds import Bench, EndedError
+from ndpool.bench.rounds import Bench
 from ndpool.cli.app import app
 from rich.console import Console
 from typer.testing import CliRunner
@@ -43,9 +44,7 @@ VJP = dataclasses.replace(TINY, name="vjp", direction="vjp")
 FORWARD = (TINY, MEAN, BYTES, HALVED, SEVERAL, SPARSE, VIEW, LAST, SIGNAL, WHOLE)
 ALL = (*FORWARD, INDICES, PULLBACK, SHARES, VJP)
 
-HERE = [
-    name for name in ("onnxruntime", "torch") if importlib.util.find_spec(name) and importlib.util.find_spec("onnx")
-]
+HERE = [name for name in ("onnxruntime", "torch") if all(map(importlib.util.find_spec, (name, "onnx")))]
 
 
 def test_names_are_distinct():
@@ -192,6 +191,15 @@ def test_a_wrong_result_of_ndpool_fails_the_run(monkeypatch, tmp_path):
     assert "ndpool is wrong or failed on L1" in done.output
 
 
+def test_a_right_peer_is_not_blamed_for_a_wrong_result_of_ndpool(monkeypatch, tmp_path):
+    spoil(monkeypatch, tmp_path, "ndpool", WRONG)
+    with Bench(["numpy"], threads=1, rounds=1, seconds=1e-4) as bench:
+        (outcome,) = bench.measure([TINY]).outcomes
+    assert {(problem.library, problem.kind) for problem in outcome.problems} == {("ndpool", "wrong")}
+    assert (outcome.ours, outcome.ratio) == (None, 0.1)
+    assert outcome.figure("numpy") is not None
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="exit codes are others")
 def test_a_peer_whose_process_ends_is_left_out(monkeypatch, tmp_path):
     spoil(monkeypatch, tmp_path, "numpy", "os._exit(3)")
@@ -273,7 +281,7 @@ def test_the_command_writes_a_record_and_a_picture(tmp_path):
     assert done.exit_code == 0, done.output
     assert [outcome.cell for outcome in Record.read(record).outcomes] == ["L1"]
     assert picture.stat().st_size > 0
-    assert "Geometric mean over 1 cells" in done.output
+    assert "Geometric mean over 1 cell:" in done.output
 
 
 @pytest.mark.parametrize(

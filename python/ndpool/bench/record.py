@@ -71,7 +71,12 @@ class Outcome:
     @property
     def best(self) -> Figure | None:
         """Return the fastest peer on the same data in the same layout."""
-        return _fastest(f for f in self.figures if f.native and f.library not in ("ndpool", "copy", "loop"))
+        return _fastest(self.rivals)
+
+    @property
+    def rivals(self) -> list[Figure]:
+        """Return the figures of peers on the same data in the same layout."""
+        return [figure for figure in self.figures if figure.native and figure.library not in ("ndpool", "copy", "loop")]
 
     @property
     def any_layout(self) -> Figure | None:
@@ -84,6 +89,14 @@ class Outcome:
         if self.ours is None:
             return FAILED
         return self.over(self.best)
+
+    @property
+    def least_ratio(self) -> float | None:
+        """Return the ratio again, of the least of the rounds: steadier where others use the machine too."""
+        if self.ours is None:
+            return FAILED
+        least = min((figure.least for figure in self.rivals), default=None)
+        return None if least is None else least / self.ours.least
 
     @property
     def noise(self) -> float | None:
@@ -127,6 +140,10 @@ class Record:
     def mean(self) -> float | None:
         """Return the geometric mean of the ratios to the best peer."""
         return geometric_mean(outcome.ratio for outcome in self.outcomes)
+
+    def least_mean(self) -> float | None:
+        """Return the same of the least of the rounds."""
+        return geometric_mean(outcome.least_ratio for outcome in self.outcomes)
 
     def noise(self) -> float | None:
         """Return the median of the outcomes' noise."""

@@ -75,7 +75,9 @@ def summary(record: Record) -> list[str]:
         ratios = [outcome.ratio for outcome in record.outcomes if outcome.ratio is not None]
         lost = sum(ratio < 1 for ratio in ratios)
         ending = "none lost" if lost == 0 else f"{lost} lost"
-        lines.append(f"Geometric mean over {len(ratios)} cells: {mean:.2f} x the best peer, {ending}.")
+        cells = "1 cell" if len(ratios) == 1 else f"{len(ratios)} cells"
+        least = f"{record.least_mean():.2f} by the least of the rounds"
+        lines.append(f"Geometric mean over {cells}: {mean:.2f} x the best peer ({least}), {ending}.")
     if torch is not None:
         lines.append(f"Over PyTorch as it comes: {torch:.1f} x.")
     noise = "" if record.noise() is None else f" The copy varied by {record.noise():.0%}."

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
-import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ndpool.bench import peers
+from ndpool.bench.process import EndedError, Library, LibraryError
 from ndpool.bench.record import Figure, Outcome, Problem, Record
-from ndpool.bench.worker import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,75 +25,6 @@ if TYPE_CHECKING:
 TURN = 0.02
 #: Whoever takes this many times as long as the quickest leaves after one round.
 HOPELESS = 20
-#: How long to wait, at most, until the threads of the last turn are quiet.
-QUIET = 0.5
-
-
-class LibraryError(Exception):
-    """A library raised something, or its process ended."""
-
-
-class EndedError(LibraryError):
-    """The process of a library ended."""
-
-
-class Library:
-    """The process of a library, which waits for requests."""
-
-    def __init__(self, name: str, threads: int, log: Path) -> None:
-        self.name, self._log = name, log
-        with log.open("w") as chatter:
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter
-                # -P: a folder named torch where the command was typed is not PyTorch.
-                [sys.executable, "-P", "-m", "ndpool.bench.worker", name, str(threads)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=chatter,
-                text=True,
-                env={**os.environ, **environment(threads)},
-            )
-
-    def ask(self, do: str, **request: Any) -> dict[str, Any]:
-        """Send a request and wait for the answer."""
-        if self._process.stdin is None or self._process.stdout is None:
-            raise EndedError(f"{self.name}: its process has no pipes")
-        try:
-            self._process.stdin.write(json.dumps({"do": do, **request}) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            last = self._log.read_text(errors="replace").strip().splitlines()[-1:]
-            words = [f"{self.name}: its process ended with code {self._process.wait()} at {do!r}", *last]
-            raise EndedError("; ".join(words))
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise LibraryError(answer["error"])
-        return answer
-
-    def settle(self) -> None:
-        """Wait until no thread of the process runs."""
-        tasks, end = Path(f"/proc/{self._process.pid}/task"), time.monotonic() + QUIET
-        while tasks.is_dir() and time.monotonic() < end:
-            try:
-                states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()]
-            except OSError:  # a thread ended meanwhile
-                continue
-            if "R" not in states:
-                return
-            time.sleep(0.001)
-
-    def close(self) -> None:
-        """End the process."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 @dataclass
@@ -201,44 +129,43 @@ class Bench:
                 library.ask("drop")
             except LibraryError as error:
                 self._dismiss(library, str(error))
+        for results in Path(self._folder.name).glob("*.npy"):
+            with suppress(OSError):  # where a file cannot go that somebody still maps
+                results.unlink()
         figures = tuple(entrant.figure() for entrant in entrants if entrant.seconds)
         return Outcome(cell.name, cell.what, cell.size, cell.direction, cell.traffic, figures, tuple(problems))
 
     def _admitted(self, cell: Cell, library: Library) -> tuple[list[Entrant], list[Problem]]:
         """Prepare a cell and check every way of a library to do it."""
-        own = str(Path(self._folder.name) / "ndpool")
         entrants, problems = [], []
-
-        def report(variant: str, kind: str, message: str) -> None:
-            problems.append(Problem(library.name, variant, kind, message))
-
-        variant = ""
         try:
-            jobs = library.ask("prepare", cell=asdict(cell))["jobs"]
-            for number, job in enumerate(jobs):
-                variant = job["variant"]
-                first = library.name == "ndpool" and number == 0
-                files = {"save": own} if first else {"against": own}
-                try:
-                    verdict = library.ask("check", job=number, **files)
-                except EndedError:
-                    raise
-                except LibraryError as error:
-                    report(variant, "failed", str(error))
-                    continue
-                if verdict["misplaced"]:
-                    report(variant, "wrong", verdict["misplaced"])
-                elif verdict["different"]:
-                    report(variant, "different", verdict["different"])
+            for number, job in enumerate(library.ask("prepare", cell=asdict(cell))["jobs"]):
+                found = self._checked(cell, library, number)
+                if found is None:
+                    entrants.append(Entrant(library, number, job["variant"], job["native"]))
                 else:
-                    entrants.append(Entrant(library, number, variant, job["native"]))
-        except EndedError as error:
-            report(variant, "failed", str(error))
-            self._dismiss(library, str(error))
-            return [], problems
+                    problems.append(Problem(library.name, job["variant"], *found))
         except LibraryError as error:
-            report(variant, "failed", str(error))
+            problems.append(Problem(library.name, "", "failed", str(error)))
+            if isinstance(error, EndedError):
+                self._dismiss(library, str(error))
+                entrants = []
         return entrants, problems
+
+    def _checked(self, cell: Cell, library: Library, job: int) -> tuple[str, str] | None:
+        """Say what kind of problem a job has, if any, and what it is."""
+        saved, files = Path(self._folder.name) / cell.name, {}
+        if library.name == "ndpool" and job == 0:
+            files["save"] = str(saved)
+        elif Path(f"{saved}-0.npy").exists():  # which it does if it was right
+            files["against"] = str(saved)
+        try:
+            verdict = library.ask("check", job=job, **files)
+        except EndedError:
+            raise
+        except LibraryError as error:
+            return "failed", str(error)
+        return next(((kind, message) for kind, message in verdict.items() if message), None)
 
     def _rounds(
         self, cell: Cell, entrants: list[Entrant], problems: list[Problem], told: Callable[[str, str], None]

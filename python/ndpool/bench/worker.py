@@ -76,17 +76,17 @@ class Worker:
             raise ValueError("nothing is prepared")
         returned = self.jobs[job].call()
         if self.library == "copy":
-            return {"misplaced": None, "different": None}
+            return {}
         results = self.jobs[job].results(returned)
-        misplaced = reference.misplaced(self.cell, self.data, results, exact=self.library == "ndpool")
+        wrong = reference.misplaced(self.cell, self.data, results, exact=self.library == "ndpool")
         different = None
-        if against is not None and misplaced is None:
+        if against is not None and wrong is None:
             others = tuple(_load(f"{against}-{number}.npy", result) for number, result in enumerate(results))
             different = reference.different(self.cell, self.data, results, others)
-        if save is not None:
+        if save is not None and wrong is None:
             for number, result in enumerate(results):
                 np.save(f"{save}-{number}.npy", _bits(result))
-        return {"misplaced": misplaced, "different": different}
+        return {"wrong": wrong, "different": different}
 
     def run(self, job: int, seconds: float) -> dict[str, Any]:
         """Call a job for about ``seconds``, at least once; return the time of a call."""

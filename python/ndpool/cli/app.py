@@ -70,7 +70,7 @@ def bench(
 
     The exit code is 1 when a result of ndpool is wrong, 2 when an option is.
     """
-    from ndpool.bench.rounds import LibraryError
+    from ndpool.bench.process import LibraryError
     from ndpool.cli.bench import run
 
     try:
