@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ndpool.bench.chart import chart
 from ndpool.bench.record import Record
-from ndpool.bench.report import markdown
+from ndpool.bench.report import markdown, summary
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- bench: begin -->\n", "<!-- bench: end -->\n"
@@ -23,7 +23,10 @@ def main() -> None:
         raise SystemExit("benches/record holds no record; `make record` makes one")
     most = newest[max(newest)]
     chart(most).savefig(ROOT / PICTURE)
-    tables = [f"![For each cell the time of the best peer over ndpool's, and the share of copy speed]({PICTURE})\n"]
+    tables = [
+        "  \n".join(summary(most)[:-1]) + "\n",
+        f"![For each cell the time of the best peer over ndpool's, and the share of copy speed]({PICTURE})\n",
+    ]
     for threads in sorted(newest, reverse=True):
         name = "1 thread" if threads == 1 else f"{threads} threads"
         tables.append(f"<details><summary>All cells, {name}</summary>\n\n{markdown(newest[threads])}\n\n</details>\n")

@@ -63,7 +63,7 @@ def _ratios(axes: Axes, outcomes: list[Outcome]) -> None:
     axes.set_ylim(len(outcomes) - 0.4, -0.6)
     low, high = min([0.8, *ratios]), max([2.0, *ratios])
     axes.set_xlim(low / 1.15, high * 2.2)
-    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if low / 1.15 <= tick <= high * 2.2]
+    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if low / 1.15 <= tick <= high * 1.9]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     _dress(axes, "time of the best peer / time of ndpool")

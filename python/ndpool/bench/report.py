@@ -75,15 +75,15 @@ def summary(record: Record) -> list[str]:
         ratios = [outcome.ratio for outcome in record.outcomes if outcome.ratio is not None]
         lost = sum(ratio < 1 for ratio in ratios)
         ending = "none lost" if lost == 0 else f"{lost} lost"
-        cells = "1 cell" if len(ratios) == 1 else f"{len(ratios)} cells"
+        cells = _count(len(ratios), "cell")
         least = f"{record.least_mean():.2f} by the least of the rounds"
         lines.append(f"Geometric mean over {cells}: {mean:.2f} x the best peer ({least}), {ending}.")
     if torch is not None:
         lines.append(f"Over PyTorch as it comes: {torch:.1f} x.")
     noise = "" if record.noise() is None else f" The copy varied by {record.noise():.0%}."
-    threads = "1 thread" if record.threads == 1 else f"{record.threads} threads"
     lines.append(
-        f"{record.machine}; {threads}, {record.cpu_level}; up to {record.rounds} rounds, {record.date}.{noise}"
+        f"{record.machine}; {_count(record.threads, 'thread')}, {record.cpu_level}; "
+        f"{_count(record.rounds, 'round')}, {record.date}.{noise}"
     )
     lines.append(", ".join(f"{name} {version}" for name, version in record.versions.items() if name != "copy") + ".")
     return lines
@@ -115,6 +115,10 @@ def duration(seconds: float) -> str:
         if seconds >= unit:
             return f"{seconds / unit:.3g} {name}"
     return f"{seconds / 1e-9:.3g} ns"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _times(ratio: float | None) -> str:

@@ -67,7 +67,7 @@ def version(name: str) -> str:
         import ndpool
 
         return str(ndpool.show_config()["version"])
-    return str(import_module(MODULES[name]).__version__)
+    return str(import_module(MODULES[name]).__version__).partition("-")[0]
 
 
 def prepare(name: str, cell: Cell, data: Data, threads: int) -> list[Job]:
