@@ -11,6 +11,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from ndpool.bench.peers import Job, arrays
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ndpool.bench.cells import Array, Cell, Data, Window
 
 #: Longest window that is taken cell by cell: each is a pass over the array.
@@ -33,24 +35,21 @@ def prepare(cell: Cell, data: Data, threads: int) -> list[Job]:
         return [Job("", lambda: getattr(x, _REDUCTION[cell.mode])(cell.axes), results)]
     jobs = []
     if max(max(w.kernel) for w in cell.windows) <= LONGEST:
-        jobs.append(Job("", lambda: [_slices(cell, w, x) for w in cell.windows], results))
+        ways = [_slices(cell, w) for w in cell.windows]
+        jobs.append(Job("", lambda: [way(x) for way in ways], results))
     if window.tiled:
-        jobs.append(Job("reshape", lambda: _reshape(cell, x), results))
+        way = _reshape(cell)
+        jobs.append(Job("reshape", lambda: way(x), results))
     return jobs
 
 
 _REDUCTION = {"max": "max", "avg": "mean"}
 
 
-def _reshape(cell: Cell, x: Array) -> Array:
-    blocks, axes = _blocks(cell, x)
-    return _rounded(cell, getattr(blocks, _REDUCTION[cell.mode])(axes))
-
-
-def _blocks(cell: Cell, x: Array) -> tuple[Array, tuple[int, ...]]:
-    """Split every pooled axis in two; return the array and the axes within windows."""
+def _reshape(cell: Cell) -> Callable[[Array], Array]:
+    """Split every pooled axis in two and reduce the second."""
     shape: list[int] = []
-    within = []
+    within: list[int] = []
     whole: list[slice] = []
     kernels = dict(zip(cell.axes, cell.window.kernel, strict=True))
     for axis, length in enumerate(cell.output_shapes[0]):
@@ -60,27 +59,32 @@ def _blocks(cell: Cell, x: Array) -> tuple[Array, tuple[int, ...]]:
         if axis in kernels:
             within.append(len(shape))
             shape.append(kernel)
-    return x[tuple(whole)].reshape(shape), tuple(within)
+    kept, axes, reduction = tuple(whole), tuple(within), _REDUCTION[cell.mode]
+    return lambda x: _rounded(cell, getattr(x[kept].reshape(shape), reduction)(axes))
 
 
-def _slices(cell: Cell, window: Window, x: Array) -> Array:
+def _slices(cell: Cell, window: Window) -> Callable[[Array], Array]:
     """Combine the shifted slices of one axis after the other."""
-    summed = cell.mode == "avg"
-    if summed and cell.kind.kind in "iu":
-        x = x.astype(np.uint32)
-    x = _padded(cell, window, x)
+    summed, integers = cell.mode == "avg", cell.kind.kind in "iu"
     combine = np.add if summed else np.maximum
+    passes = []
     lengths = window.lengths(cell.spatial)
     for axis, k, s, d, length in zip(cell.axes, window.kernel, window.stride, window.dilation, lengths, strict=True):
         before = (slice(None),) * axis
-        taps = [x[(*before, slice(tap * d, tap * d + (length - 1) * s + 1, s))] for tap in range(k)]
-        if k == 1:
-            x = taps[0]
-            continue
-        x = combine(taps[0], taps[1])
-        for tap in taps[2:]:
-            combine(x, tap, out=x)
-    return _rounded(cell, x / x.dtype.type(window.count)) if summed else x
+        passes.append([(*before, slice(tap * d, tap * d + (length - 1) * s + 1, s)) for tap in range(k)])
+
+    def combined(x: Array) -> Array:
+        if summed and integers:
+            x = x.astype(np.uint32)
+        x = _padded(cell, window, x)
+        for first, *others in passes:
+            taps = x
+            x = combine(taps[first], taps[others[0]]) if others else taps[first]
+            for tap in others[1:]:
+                combine(x, taps[tap], out=x)
+        return _rounded(cell, x / x.dtype.type(window.count)) if summed else x
+
+    return combined
 
 
 def _padded(cell: Cell, window: Window, x: Array) -> Array:

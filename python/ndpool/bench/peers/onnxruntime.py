@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper
 
@@ -35,12 +34,8 @@ def prepare(cell: Cell, data: Data, threads: int) -> list[Job]:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     model = _model(cell, nhwc=nhwc)
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    x, shape = data.x, channels_first(cell, cell.input_shape)
-
-    def call() -> Any:
-        return session.run(None, {"x": np.ascontiguousarray(x).reshape(shape)})
-
-    return [Job("", call, lambda found: _results(cell, found))]
+    x = data.x.reshape(channels_first(cell, data.x.shape))
+    return [Job("", lambda: session.run(None, {"x": x}), lambda found: _results(cell, found))]
 
 
 def _results(cell: Cell, found: list[Array]) -> tuple[Array, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -72,12 +72,17 @@ def _filter(cell: Cell, image: Array, window: Window) -> Array:
     (kernel_h, kernel_w), (stride_h, stride_w) = (1, *window.kernel)[-PLANE:], (1, *window.stride)[-PLANE:]
     anchor: Any = (0, *window.padding)[-PLANE:][::-1]
     if cell.mode == "max":
-        pooled = cv2.dilate(image, np.ones((kernel_h, kernel_w), np.uint8), anchor=anchor)
+        pooled = cv2.dilate(image, _ones(kernel_h, kernel_w), anchor=anchor)
     else:
         border = cv2.BORDER_CONSTANT | cv2.BORDER_ISOLATED
         pooled = cv2.boxFilter(image, -1, (kernel_w, kernel_h), anchor=anchor, borderType=border)
     height, width = _lengths(cell, window)
     return np.ascontiguousarray(pooled[: height * stride_h : stride_h, : width * stride_w : stride_w])
+
+
+@cache
+def _ones(height: int, width: int) -> Array:
+    return np.ones((height, width), np.uint8)
 
 
 def _lengths(cell: Cell, window: Window) -> tuple[int, int]:

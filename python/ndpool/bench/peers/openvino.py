@@ -34,10 +34,10 @@ def prepare(cell: Cell, data: Data, threads: int) -> list[Job]:
         "INFERENCE_PRECISION_HINT": "f16" if cell.dtype == "float16" else "f32",
     }
     compiled = openvino.Core().compile_model(openvino.Model(results, [source]), "CPU", settings)
-    x = data.x
+    x, viewed = data.x.reshape(shape), cell.step > 1
 
     def call() -> Any:
-        inputs = [np.ascontiguousarray(x).reshape(shape)]
+        inputs = [np.ascontiguousarray(x) if viewed else x]
         return compiled(inputs, share_inputs=True, share_outputs=True)
 
     convert = arrays(cell)

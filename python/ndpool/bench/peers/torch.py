@@ -82,13 +82,14 @@ def _forward(cell: Cell) -> Callable[[Any], Any]:
         pool = getattr(F, f"adaptive_{cell.mode}_pool{rank}d")
         bins = cell.window.lengths(cell.spatial)
         return lambda x: pool(x, bins)
-    pool = getattr(F, f"{cell.mode}_pool{rank}d")
+    if indices:
+        pool = getattr(F, f"max_pool{rank}d_with_indices")
+    else:  # what the functions of the same name in torch.nn.functional come to, without their Python
+        pool = getattr(torch if cell.mode == "max" else F, f"{cell.mode}_pool{rank}d")
 
     def one(x: Any, window: Window) -> Any:
         geometry = (window.kernel, window.stride, window.padding)
-        if cell.mode == "max":
-            return pool(x, *geometry, window.dilation, return_indices=indices)
-        return pool(x, *geometry)
+        return pool(x, *geometry, window.dilation) if cell.mode == "max" else pool(x, *geometry)
 
     if cell.mode == "avg" and cell.kind.kind in "iu":
         kind = getattr(torch, cell.dtype)
