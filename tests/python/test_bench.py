@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import io
 import math
+import os
 import sys
 import textwrap
 
@@ -130,7 +131,7 @@ def test_a_run_has_figures_of_all(monkeypatch):
     monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")  # compiling takes longer than all tests of this file
     heard = set()
     with Bench(["numpy", *HERE], threads=1, rounds=2, seconds=1e-4) as bench:
-        record = bench.measure([TINY, INDICES, PULLBACK], lambda cell, library: heard.add((cell, library)))
+        *_, record = bench.measure([TINY, INDICES, PULLBACK], lambda cell, library: heard.add((cell, library)))
     assert ("pullback", "numpy") in heard
     for outcome in record.outcomes:
         assert outcome.problems == ()
@@ -168,7 +169,7 @@ def spoil(monkeypatch, folder, library, body):
             peer.prepare = spoiled
     """
     (folder / "sitecustomize.py").write_text(textwrap.dedent(script))
-    monkeypatch.setenv("PYTHONPATH", ":".join([str(folder), *filter(None, sys.path)]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *filter(None, sys.path)]))
 
 
 WRONG = "(result[0] if isinstance(result, list) else result).reshape(-1)[-1] += 1"
@@ -177,7 +178,8 @@ WRONG = "(result[0] if isinstance(result, list) else result).reshape(-1)[-1] += 
 def test_a_wrong_peer_is_listed_and_not_timed(monkeypatch, tmp_path):
     spoil(monkeypatch, tmp_path, "numpy", WRONG)
     with Bench(["numpy"], threads=1, rounds=1, seconds=1e-4) as bench:
-        (outcome,) = bench.measure([TINY]).outcomes
+        (record,) = bench.measure([TINY])
+    (outcome,) = record.outcomes
     assert [(problem.library, problem.kind) for problem in outcome.problems] == [("numpy", "wrong")]
     assert outcome.figure("numpy") is None
     assert outcome.ours is not None
@@ -194,7 +196,8 @@ def test_a_wrong_result_of_ndpool_fails_the_run(monkeypatch, tmp_path):
 def test_a_right_peer_is_not_blamed_for_a_wrong_result_of_ndpool(monkeypatch, tmp_path):
     spoil(monkeypatch, tmp_path, "ndpool", WRONG)
     with Bench(["numpy"], threads=1, rounds=1, seconds=1e-4) as bench:
-        (outcome,) = bench.measure([TINY]).outcomes
+        (record,) = bench.measure([TINY])
+    (outcome,) = record.outcomes
     assert {(problem.library, problem.kind) for problem in outcome.problems} == {("ndpool", "wrong")}
     assert (outcome.ours, outcome.ratio) == (None, 0.1)
     assert outcome.figure("numpy") is not None
@@ -204,16 +207,37 @@ def test_a_right_peer_is_not_blamed_for_a_wrong_result_of_ndpool(monkeypatch, tm
 def test_a_peer_whose_process_ends_is_left_out(monkeypatch, tmp_path):
     spoil(monkeypatch, tmp_path, "numpy", "os._exit(3)")
     with Bench(["numpy"], threads=1, rounds=1, seconds=1e-4) as bench:
-        record = bench.measure([TINY, MEAN])
+        before, record = bench.measure([TINY, MEAN])
+    assert before.outcomes == record.outcomes[:1]
     assert record.notes == ("numpy: its process ended with code 3 at 'check'",)
     assert [len(outcome.problems) for outcome in record.outcomes] == [1, 0]
     assert all(outcome.ours for outcome in record.outcomes)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="exit codes are others")
+def test_a_peer_may_end_while_it_is_timed(monkeypatch, tmp_path):
+    spoil(monkeypatch, tmp_path, "numpy", "sys.calls = getattr(sys, 'calls', 0) + 1; sys.calls < 3 or os._exit(3)")
+    with Bench(["numpy"], threads=1, rounds=2, seconds=1e-4) as bench:
+        (record,) = bench.measure([MEAN])
+    assert record.notes == ("numpy: its process ended with code 3 at 'run'",)
+    assert [problem.name for problem in record.outcomes[0].problems] == ["numpy", "numpy:reshape"]
+    assert record.outcomes[0].figure("numpy") is None
+    assert record.outcomes[0].ours.rounds == 2
+
+
+def test_ndpool_is_wrong_if_nobody_agrees_beyond_the_sampled_places(monkeypatch, tmp_path):
+    spoil(monkeypatch, tmp_path, "numpy", WRONG.replace("[-1]", "[7777]"))
+    cell = dataclasses.replace(TINY, shape=(4, 3, 120, 100))
+    with Bench(["numpy"], threads=1, rounds=1, seconds=1e-4) as bench:
+        (record,) = bench.measure([cell])
+    found = [(problem.library, problem.kind) for problem in record.outcomes[0].problems]
+    assert found == [("numpy", "different"), ("ndpool", "wrong")]
+
+
 def test_without_ndpool_there_is_nothing_to_measure(monkeypatch, tmp_path):
     spoil(monkeypatch, tmp_path, "ndpool", "os._exit(3)")
     with pytest.raises(EndedError, match="ndpool: its process ended"), Bench([], threads=1, rounds=1) as bench:
-        bench.measure([TINY])
+        list(bench.measure([TINY]))
 
 
 def figure(library, median, variant="", *, native=True):

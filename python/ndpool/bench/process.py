@@ -48,7 +48,7 @@ class Library:
             self._process.stdin.write(json.dumps({"do": do, **request}) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
-        except OSError:
+        except (OSError, ValueError):  # its end of the pipe is closed, or ours
             line = ""
         if not line:
             last = self._log.read_text(errors="replace").strip().splitlines()[-1:]

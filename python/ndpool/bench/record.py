@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,15 +16,11 @@ FAILED = 0.1
 
 
 @dataclass(frozen=True)
-class Figure:
-    """Seconds of a call: the median and the least of the rounds."""
+class Way:
+    """One way of one library to do a cell."""
 
     library: str
     variant: str
-    native: bool
-    median: float
-    least: float
-    rounds: int
 
     @property
     def name(self) -> str:
@@ -33,18 +29,21 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A library that has no figure: its result is ``wrong``, or it ``failed``."""
+class Figure(Way):
+    """Seconds of a call: the median and the least of the rounds."""
 
-    library: str
-    variant: str
+    native: bool
+    median: float
+    least: float
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Problem(Way):
+    """Why there is no figure: the result is ``wrong`` or ``different`` from ndpool's, or the library ``failed``."""
+
     kind: str
     message: str
-
-    @property
-    def name(self) -> str:
-        """The library, and after a colon how it was used."""
-        return f"{self.library}:{self.variant}" if self.variant else self.library
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ class Record:
     cpu_level: str
     versions: dict[str, str]
     outcomes: tuple[Outcome, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def losses_first(self) -> list[Outcome]:

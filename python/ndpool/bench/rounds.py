@@ -6,18 +6,19 @@ import os
 import platform
 import statistics
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import ndpool
 from ndpool.bench import peers
 from ndpool.bench.process import EndedError, Library, LibraryError
 from ndpool.bench.record import Figure, Outcome, Problem, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Self
 
     from ndpool.bench.cells import Cell
@@ -91,21 +92,20 @@ class Bench:
             library.close()
         self._folder.cleanup()
 
-    def measure(self, cells: Iterable[Cell], told: Callable[[str, str], None] | None = None) -> Record:
-        """Measure cells; ``told`` hears what is going on, the cell and the library at work."""
-        outcomes = tuple(self._outcome(cell, told or _silent) for cell in cells)
-        import ndpool
-
-        return Record(
+    def measure(self, cells: Iterable[Cell], told: Callable[[str, str], None] | None = None) -> Iterator[Record]:
+        """Give the record so far after each cell; ``told`` hears the cell and the library that is at work."""
+        record = Record(
             date=datetime.now(UTC).date().isoformat(),
             machine=processor(),
             threads=self.threads,
             rounds=self.rounds,
             cpu_level=str(ndpool.show_config()["cpu_level"]),
             versions=self.versions,
-            outcomes=outcomes,
-            notes=tuple(self.notes),
         )
+        for cell in cells:
+            outcome = self._outcome(cell, told or _silent)
+            record = replace(record, outcomes=(*record.outcomes, outcome), notes=tuple(self.notes))
+            yield record
 
     def _outcome(self, cell: Cell, told: Callable[[str, str], None]) -> Outcome:
         problems: list[Problem] = []
@@ -227,7 +227,7 @@ def chosen(asked: str | None) -> list[str]:
     here = peers.installed()
     if asked is None:
         return here
-    names = [name.strip() for name in asked.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in asked.split(",") if name.strip()))
     for name in names:
         if name not in peers.PEERS:
             raise ValueError(f"peers: {name!r} is none of {', '.join(peers.PEERS)}")

@@ -12,7 +12,6 @@ from ndpool.bench.report import show
 from ndpool.bench.rounds import Bench, chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from rich.console import Console
@@ -48,19 +47,16 @@ def run(
     with Progress(*columns, console=console, transient=True, refresh_per_second=1) as progress:
         task = progress.add_task("starting", total=len(todo))
 
-        def advancing() -> Iterator[Cell]:
-            for cell in todo:
-                yield cell
-                progress.advance(task)
-
         def told(cell: str, library: str) -> None:
             progress.update(task, description=f"{cell} {library}")
 
         with Bench(names, threads, rounds) as bench:
-            record = bench.measure(advancing(), told)
+            for record in bench.measure(todo, told):
+                progress.advance(task)
+                if json is not None:  # now, lest an hour be lost
+                    record.write(json)
     show(record, console)
     if json is not None:
-        record.write(json)
         console.print(f"wrote {json}", highlight=False)
     if plot is not None:
         from ndpool.bench.chart import chart
