@@ -47,6 +47,22 @@ unsafe impl<T: Send + Sync> Send for Raw<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for Raw<T> {}
 
+/// How far ahead of what is read and written memory is asked for, in bytes: what a core moves while memory answers. Without
+/// it the pooling of 100 MB by 2x2 takes 11.0 ms instead of 6.0 on two cores with a far L3 cache; 2 KiB and 8 KiB are 10 %
+/// slower.
+pub(crate) const AHEAD: usize = 4096;
+
+/// The way from elements of a row to what follows [`AHEAD`] bytes later: further along the row, or in a later row, where rows
+/// of `len` elements are shorter than that.
+#[inline(always)]
+pub(crate) fn ahead<T>(rows: &[isize], row: usize, len: usize) -> isize {
+    let distance = const { AHEAD / if size_of::<T>() == 0 { 1 } else { size_of::<T>() } };
+    match rows.get(row + distance.div_ceil(len.max(1))) {
+        Some(later) if len < distance => later - rows[row],
+        _ => distance as isize,
+    }
+}
+
 impl<T: Copy> Raw<T> {
     fn new(pointer: *mut T, shape: &[usize], strides: &[isize]) -> Self {
         let (mut least, mut most) = (0, if shape.contains(&0) { -1 } else { 0 });

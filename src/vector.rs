@@ -79,6 +79,8 @@ mod x86 {
         fn evens<T: Copy + Default, const N: usize>(self, run: &[T]) -> [T; N] {
             let size = size_of::<T>();
             match const { N * size_of::<T>() } {
+                // Values of no size.
+                0 => [T::default(); N],
                 // SAFETY: the CPU has AVX2, or `self` would not exist.
                 bytes if bytes % 32 == 0 => vector_by_vector(run, |a, b| unsafe { evens_32(size, a, b) }),
                 // SAFETY: as above.
@@ -114,7 +116,7 @@ mod x86 {
     impl Vectors for Avx512 {
         #[inline(always)]
         fn evens<T: Copy + Default, const N: usize>(self, run: &[T]) -> [T; N] {
-            if const { !(N * size_of::<T>()).is_multiple_of(64) } {
+            if const { !(N * size_of::<T>()).is_multiple_of(64) || size_of::<T>() == 0 } {
                 return self.0.evens(run);
             }
             // SAFETY: the CPU has AVX-512, or `self` would not exist.
@@ -136,7 +138,7 @@ mod x86 {
     /// the even elements of the first, then the odd ones of the last.
     #[inline(always)]
     fn vector_by_vector<T: Copy + Default, W: Copy, const N: usize>(run: &[T], evens: impl Fn(W, W) -> W) -> [T; N] {
-        let width = const { size_of::<W>() / size_of::<T>() };
+        let width = const { if size_of::<T>() == 0 { N } else { size_of::<W>() / size_of::<T>() } };
         let (run, mut found) = (&run[..2 * N - 1], [T::default(); N]);
         for at in (0..N).step_by(width) {
             let (first, last) = (&run[2 * at], &run[2 * at + width - 1]);

@@ -1,7 +1,8 @@
 //! The axes of a plan: passed through or pooled, joined where their cells lie one after the other.
 
+use crate::kernel::ladder::Ladder;
 use crate::kernel::windows::Place;
-use crate::spans::{Bins, Pattern, Regular, Span, Spans};
+use crate::spans::{Bins, Pattern, Span, Spans};
 
 /// One axis of a request, in the order of the array.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub(crate) struct Pooled {
     /// What one cell more adds to a code.
     pub code: u64,
     pub pass: Pass,
+    /// How large windows are put together, where they are folded or slid along.
+    pub ladder: Ladder,
     /// Outputs come in groups of as many, interleaved when they are finished.
     pub phases: usize,
     /// Whether chunks inside the axis all lie alike.
@@ -62,8 +65,6 @@ pub(crate) enum Codes {
 /// How an axis is reduced along. The first that fits is taken, in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Pass {
-    /// Large windows that overlap much.
-    Doubling(Regular),
     /// Short repeating windows along rows.
     Slide(Pattern),
     /// Any windows along rows.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::axes::{Codes, Free, Pass, Pooled, pattern_reach};
-use super::plan::Plan;
+use super::plan::{Intake, Plan};
 use super::{DivisorRule, cross};
 use crate::kernel::finish::Divisors;
 use crate::kernel::route::First;
@@ -67,7 +67,7 @@ impl At {
                 *output += (chunk * axis.chunk) as isize * stride;
             }
         }
-        if plan.straight && plan.codes.is_some() {
+        if plan.intake == Intake::Windows && plan.codes.is_some() {
             base.input.index = 0;
         }
         base
@@ -157,17 +157,19 @@ pub(super) struct TileAxis {
     /// The first staged position (negative in padding that is staged) and how many are.
     pub first: isize,
     pub cells: usize,
+    /// Cells of the whole axis.
+    len: usize,
     /// The position that offsets are counted from.
     origin: usize,
 }
 
 impl TileAxis {
-    fn new(axis: &Pooled, chunk: usize, straight: bool) -> Self {
+    fn new(axis: &Pooled, chunk: usize, staged: bool) -> Self {
         let start = chunk * axis.chunk;
         let outputs = start..(start + axis.chunk).min(axis.spans.len_out());
         let origin = axis.origin(chunk).unwrap_or(0);
-        let tile = Self { outputs, spans: Vec::new(), first: 0, cells: 0, origin };
-        if straight {
+        let tile = Self { outputs, spans: Vec::new(), first: 0, cells: 0, len: axis.spans.len_in(), origin };
+        if !staged {
             return tile;
         }
         if let Pass::Slide(pattern) = &axis.pass {
@@ -185,6 +187,13 @@ impl TileAxis {
         Self { spans, first: first as isize, cells: end - first, ..tile }
     }
 
+    /// The staged cells that are no padding.
+    pub fn on_axis(&self) -> Range<usize> {
+        let begin = (-self.first).clamp(0, self.cells as isize);
+        let end = (self.len as isize - self.first).clamp(begin, self.cells as isize);
+        begin as usize..end as usize
+    }
+
     fn positions(&self) -> Range<isize> {
         self.first..self.first + self.cells as isize
     }
@@ -196,12 +205,12 @@ impl TileAxis {
 
 impl Geometry {
     fn new(plan: &Plan, at: &At, tagged: bool) -> Self {
-        let axes: Vec<_> = plan
-            .pooled
-            .iter()
-            .zip(&at.chunks)
-            .map(|(axis, &chunk)| TileAxis::new(axis, chunk, plan.straight))
-            .collect();
+        let last = plan.pooled.len() - 1;
+        let axis = |(j, (axis, &chunk)): (usize, (&Pooled, &usize))| {
+            let staged = plan.intake == Intake::Staged || plan.intake == Intake::Rows && j == last;
+            TileAxis::new(axis, chunk, staged)
+        };
+        let axes: Vec<_> = plan.pooled.iter().zip(&at.chunks).enumerate().map(axis).collect();
         let mut geometry = Self {
             axes,
             rows: Vec::new(),
@@ -217,10 +226,7 @@ impl Geometry {
         let cut = Cut { plan, inner: at.inner.len(), lanes: at.lanes.len() };
         let axes = &geometry.axes;
         let (outer, last) = (&axes[..axes.len() - 1], &axes[axes.len() - 1]);
-        if plan.straight {
-            (geometry.window_rows, geometry.ends) = cut.window_rows(outer);
-            geometry.segments = cut.segments(last);
-        } else {
+        if plan.intake == Intake::Staged {
             let from_origin = |axis: &TileAxis| {
                 let Range { start, end } = axis.positions();
                 start - axis.origin as isize..end - axis.origin as isize
@@ -234,6 +240,9 @@ impl Geometry {
             }
             let phases = if let Pass::Slide(pattern) = &cut.last().pass { pattern.inputs } else { 1 };
             geometry.divisors[0] = cut.divisors(plan.divisors[0], &positions, last.positions(), phases);
+        } else {
+            (geometry.window_rows, geometry.ends) = cut.window_rows(outer);
+            geometry.segments = if plan.intake == Intake::Rows { cut.row(last) } else { cut.segments(last) };
         }
         let outputs: Vec<_> = outer.iter().map(|axis| 0..axis.outputs.len() as isize).collect();
         geometry.outputs = [0, 1].map(|r| cut.rows(&outputs, |axis| axis.strides_out[r], |axis| axis.strides_out[r]));
@@ -335,6 +344,15 @@ impl Cut<'_> {
             }
         }
         segments
+    }
+
+    /// The cells of a row that lie on its axis.
+    fn row(&self, tile: &TileAxis) -> Vec<Segment> {
+        let (axis, on_axis) = (self.last(), tile.on_axis());
+        let first = axis.place((tile.first + on_axis.start as isize) as usize);
+        let step = Place { offset: 1, ..Place::default() };
+        let (to, len) = (on_axis.start * self.lanes, on_axis.len() * self.lanes);
+        vec![Segment { to, len, first, step, taps: 1, tap_step: Place::default() }]
     }
 
     /// Each window's first cell: the part that a row shares, and the rest.

@@ -7,7 +7,7 @@ mod route;
 mod tile;
 
 pub(crate) use axes::{AxisRequest, Codes};
-pub(crate) use plan::{DivisorRule, Plan};
+pub(crate) use plan::{DivisorRule, Intake, Order, Plan};
 pub(crate) use route::{Offsets, Routed, RoutedAxis, Winners, gather, scatter};
 
 use std::marker::PhantomData;
@@ -152,6 +152,10 @@ impl<J: Job + ?Sized> Job for InPieces<'_, J> {
 
     fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<J::Plain>) -> bool {
         self.job.stage(level, staging, into)
+    }
+
+    fn windows(&self, level: Level, reading: &Reading<'_>, monoids: Monoids, into: &mut Cells<J::Plain>) -> bool {
+        self.job.windows(level, reading, monoids, into)
     }
 
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<J::Plain>) {

@@ -1,7 +1,8 @@
 //! From axes to a plan: which are pooled, by which pass, in tiles of what size.
 
 use super::axes::{AxisRequest, Codes, Free, Pass, Pooled, coalesce, joined};
-use crate::spans::{Pieces, Regular, Spans};
+use crate::kernel::ladder::Ladder;
+use crate::spans::{Pattern, Pieces, Spans};
 
 /// What means are divided by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,6 +15,24 @@ pub(crate) enum DivisorRule {
     Padded,
     /// A given number.
     Fixed(f64),
+}
+
+/// How cells are first read. The first that fits is taken, in this order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Intake {
+    /// Whole windows are reduced straight from the array.
+    Windows,
+    /// Rows are folded straight from the array, across the outer axes; what is left is reduced along.
+    Rows,
+    /// Cells are staged.
+    Staged,
+}
+
+/// Whether cells have to be merged in C order, so that the first of equal ones wins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Order {
+    Any,
+    C,
 }
 
 /// A solved call.
@@ -29,8 +48,8 @@ pub(crate) struct Plan {
     /// The fastest axis, if it is passed through; else one lane.
     pub lanes: Free,
     pub lanes_chunk: usize,
-    /// Whether windows are small enough to be reduced straight from the array.
-    pub straight: bool,
+    /// How cells are first read.
+    pub intake: Intake,
     /// What cells are divided by on their way in, and results on their way out.
     pub divisors: [DivisorRule; 2],
     /// Whether tags are codes of cells within their windows, where these go straight.
@@ -41,13 +60,22 @@ pub(crate) struct Plan {
 const MANY_LANES: usize = 16;
 /// The most taps and phases of a pattern, and the most cells of a window that is reduced straight from the array.
 const TAPS: usize = 32;
-/// The most cells of such a window where neighbours share cells: reading a cell again costs less than keeping it, up to about
-/// three rows of three.
-const SHARED_TAPS: usize = 12;
-/// Cells a tile stages if it can: 128 KiB of 4-byte values, an eighth of a usual L2 cache and its double buffer.
+/// The most cells of such a window where neighbours share cells, for rows that are read cell by cell and for rows of which
+/// every second cell is: of 2x2 windows reading a cell again costs less than keeping it; of 3x3 windows it costs as much in rows
+/// of 112 and twice as much in rows of 28, but half of what staging even and odd cells costs.
+const SHARED_TAPS: [usize; 2] = [8, 12];
+/// The fewest cells side by side that are reduced a vector at a time, and how many of such windows may share a cell.
+const ACROSS: usize = 8;
+const SHARED_ACROSS: usize = 5;
+/// The most rows that are folded straight from the array where neighbours share rows.
+const SHARED_ROWS: usize = 4;
+/// Cells a tile stages if it can: 32 KiB of 4-byte values; 2^11 to 2^15 are as fast.
 const TILE: usize = 1 << 13;
-/// Cells a tile may stage where windows overlap much, so that neighbouring tiles do not repeat most of the work.
-const LARGE_TILE: usize = 1 << 18;
+/// How often a cell may be staged, because tiles overlap, before tiles of eight times the size are taken: once they fill an L2
+/// cache with their rungs and results, larger ones cost more than cells staged twice (31x31 windows of a 4096x4096 image: 36 ms
+/// in tiles of 2^16, 57 ms in tiles of 2^19).
+const REPEATED: f64 = 1.3;
+const REPEATED_IN_L2: f64 = 2.0;
 /// The most cells that a tile may stage so that huge windows share their work: 128 MiB of 4-byte values.
 const HUGE_TILE: usize = 1 << 25;
 /// Cells of a window above which it is reduced in pieces.
@@ -58,6 +86,7 @@ impl Plan {
         axes: impl DoubleEndedIterator<Item = AxisRequest>,
         divisors: [DivisorRule; 2],
         codes: Option<Codes>,
+        order: Order,
     ) -> Self {
         let (mut flat, mut code) = (1u64, 1u64);
         let rank = axes.size_hint().0;
@@ -81,6 +110,7 @@ impl Plan {
                         flat: step,
                         code: code_step,
                         pass: Pass::Fold,
+                        ladder: Ladder::default(),
                         phases: 1,
                         alike: false,
                         chunk: 1,
@@ -109,6 +139,7 @@ impl Plan {
                 flat: 0,
                 code: 1,
                 pass: Pass::Fold,
+                ladder: Ladder::default(),
                 phases: 1,
                 alike: false,
                 chunk: 1,
@@ -123,11 +154,11 @@ impl Plan {
             pooled,
             lanes,
             lanes_chunk: 1,
-            straight: false,
+            intake: Intake::Staged,
             divisors,
             codes,
         };
-        plan.straight = plan.goes_straight();
+        plan.intake = plan.intake(order);
         plan.choose_passes();
         plan.choose_tiles();
         plan
@@ -161,8 +192,8 @@ impl Plan {
         let many_lanes = self.lanes.len >= MANY_LANES;
         let last = self.pooled.len() - 1;
         for (j, axis) in self.pooled.iter_mut().enumerate() {
-            axis.phases = 1;
-            axis.pass = if self.straight {
+            (axis.phases, axis.ladder) = (1, Ladder::default());
+            if self.intake == Intake::Windows || self.intake == Intake::Rows && j < last {
                 // Of the windows that cover every second cell, each begins one after the one before.
                 if let Spans::Transposed(t) = &axis.spans
                     && j == last
@@ -170,37 +201,79 @@ impl Plan {
                 {
                     axis.phases = t.of.stride;
                 }
+                axis.pass = Pass::Fold;
+                continue;
+            }
+            let ladder = Ladder::new(axis.spans.max_len(), axis.spans.len_in(), axis.spans.len_out());
+            axis.pass = if j < last || many_lanes {
                 Pass::Fold
-            } else if let Some(regular) = doubles(&axis.spans) {
-                Pass::Doubling(regular)
-            } else if j < last || many_lanes {
-                Pass::Fold
-            } else if let Some(pattern) = axis.spans.pattern(TAPS, TAPS) {
+            } else if let Some(pattern) = slid(&axis.spans, self.intake) {
                 axis.phases = pattern.outputs;
                 Pass::Slide(pattern)
+            } else if ladder != Ladder::default() {
+                Pass::Fold
             } else {
                 Pass::Runs
             };
+            if !matches!(&axis.pass, Pass::Slide(pattern) if !pattern.is_single()) {
+                axis.ladder = ladder;
+            }
         }
         for (j, axis) in self.pooled.iter_mut().enumerate() {
             // Rows that are staged are clipped to their axis, position by position.
-            axis.alike = self.divisors[0] == DivisorRule::None && (j < last || self.straight);
+            axis.alike = self.divisors[0] == DivisorRule::None && (j < last || self.intake == Intake::Windows);
         }
     }
 
-    /// Whether every result can stay in registers over all its cells: few cells, most of which neighbours do not share, and
-    /// no divisor before the sum.
+    /// How cells are read: a divisor before the sum has to be staged.
+    fn intake(&self, order: Order) -> Intake {
+        if self.divisors[0] != DivisorRule::None {
+            Intake::Staged
+        } else if order == Order::Any && self.codes.is_none() && self.folds_rows() {
+            Intake::Rows
+        } else if self.goes_straight() {
+            Intake::Windows
+        } else {
+            Intake::Staged
+        }
+    }
+
+    /// Whether rows can be folded straight from the array: few of them, most of which neighbours do not share. (Of windows that
+    /// begin at every second cell, whole ones are read faster.)
+    fn folds_rows(&self) -> bool {
+        let (outer, last) = self.pooled.split_at(self.pooled.len() - 1);
+        let taps: usize = outer.iter().map(|axis| axis.spans.max_len()).fold(1, usize::saturating_mul);
+        let rows: usize = outer.iter().map(Pooled::stride).fold(1, usize::saturating_mul);
+        let one = self.lanes.len == 1 && last[0].stride_in == 1 && last[0].stride() != 2;
+        let few = (2..MANY_LANES).contains(&self.lanes.len)
+            && (self.lanes.stride_in, last[0].stride_in) == (1, self.lanes.len as isize);
+        let along_rows = one || few;
+        let wide = last[0].spans.max_len() > 1;
+        along_rows && wide && (2..=TAPS).contains(&taps) && taps <= rows.saturating_mul(2).max(SHARED_ROWS)
+    }
+
+    /// Whether every result can stay in registers over all its cells: few cells, most of which neighbours do not share, or long
+    /// runs of cells side by side.
     fn goes_straight(&self) -> bool {
         let last = &self.pooled[self.pooled.len() - 1];
         let taps: usize = self.pooled.iter().map(|axis| axis.spans.max_len()).fold(1, usize::saturating_mul);
         let cells: usize = self.pooled.iter().map(Pooled::stride).fold(1, usize::saturating_mul);
-        let (step, along_rows) = if self.lanes.len >= MANY_LANES {
+        let many_lanes = self.lanes.len >= MANY_LANES;
+        let long = self.codes != Some(Codes::Sought)
+            && self.lanes.len == 1
+            && last.stride_in == 1
+            && last.spans.step() == 1
+            && last.stride() > 2;
+        if long && last.spans.max_len() >= ACROSS {
+            return taps <= cells.saturating_mul(SHARED_ACROSS);
+        }
+        let (step, along_rows) = if many_lanes {
             (self.lanes.stride_in, true)
         } else {
             (last.stride_in.saturating_mul(last.stride() as isize), self.lanes.len == 1 && last.spans.is_periodic(TAPS))
         };
-        let shared = if matches!(step, 1 | 2) { SHARED_TAPS } else { cells };
-        self.divisors[0] == DivisorRule::None && along_rows && taps <= TAPS && taps <= shared.max(cells)
+        let shared = if let 1 | 2 = step { SHARED_TAPS[step as usize - 1] } else { cells };
+        along_rows && taps <= TAPS && taps <= shared.max(cells)
     }
 
     /// Chooses the largest chunks, fastest axes first, whose staged cells fit a tile; of several row lengths the one that
@@ -215,17 +288,11 @@ impl Plan {
             return;
         }
         self.tile_within(TILE);
-        if self.repeated() > 1.3 {
-            self.tile_within(LARGE_TILE);
-        }
-        if self.repeated() > 2.0 {
-            // Windows larger than any cache: tiles of a few windows, so that the work stays linear, if memory allows.
-            let mut smallest = self.clone();
-            smallest.fill(1, 1);
-            let cells = smallest.staged().saturating_mul(4);
-            if cells <= HUGE_TILE {
-                self.tile_within(cells);
-            }
+        // Where windows overlap much, neighbouring tiles of this size repeat much of the work.
+        let (mut cells, mut most) = (TILE, REPEATED);
+        while self.repeated() > most && cells < HUGE_TILE {
+            (cells, most) = (cells * 8, REPEATED_IN_L2);
+            self.tile_within(cells);
         }
     }
 
@@ -293,7 +360,7 @@ impl Plan {
     pub fn split(&self) -> Option<(Self, Self)> {
         let window = |axis: &Pooled| axis.spans.max_len();
         let cells: usize = self.pooled.iter().map(window).fold(1, usize::saturating_mul);
-        if cells <= PIECE * 4 || self.pooled.iter().any(|axis| matches!(axis.pass, Pass::Doubling(_))) {
+        if cells <= PIECE * 4 || self.pooled.iter().any(|axis| axis.ladder != Ladder::default()) {
             return None;
         }
         let (mut pieces, mut whole) = (self.clone(), self.clone());
@@ -326,8 +393,10 @@ impl Plan {
             let step = place(piece.len);
             (piece.strides_out, whole.stride_in) = ([step; 2], step);
         }
+        let straight = pieces.codes.is_none() && pieces.goes_straight();
+        pieces.intake = if straight { Intake::Windows } else { Intake::Staged };
+        whole.intake = Intake::Staged;
         for plan in [&mut pieces, &mut whole] {
-            plan.straight = false;
             plan.choose_passes();
             plan.choose_tiles();
         }
@@ -340,13 +409,12 @@ impl Plan {
     }
 }
 
-/// Whether doubling costs less than combining every tap; counted in loads and stores of a cell.
-fn doubles(spans: &Spans) -> Option<Regular> {
-    let Spans::Regular(regular) = spans else { return None };
-    let direct = regular.len_out as u128 * spans.max_len() as u128;
-    let padded = (regular.len_out as u128 - 1) * regular.stride as u128 + regular.extent() as u128;
-    let steps = regular.kernel.ilog2() + regular.kernel.count_ones();
-    (padded * 3 * (steps as u128 + 1) < direct).then_some(*regular)
+/// The pattern by which rows are slid along: of a few taps and phases; or of one output for each cell, and of any number of taps
+/// that is not out of proportion to the axis, whose padding is staged too. Rows that were folded are not split into phases.
+fn slid(spans: &Spans, intake: Intake) -> Option<Pattern> {
+    const LONG: usize = 1 << 10;
+    let few = if intake == Intake::Rows { None } else { spans.pattern(TAPS, TAPS) };
+    few.or_else(|| spans.pattern(LONG.min(spans.len_in()), 1).filter(Pattern::is_single))
 }
 
 /// Chunks of at most `most` (a multiple of `unit`, if any) that cut `len` evenly.

@@ -301,6 +301,7 @@ pub(crate) fn scatter<T: Element>(
             lanes,
             lane_stride: routed.lanes.stride_in,
             phases: 1,
+            row: positions.len() * lanes,
         };
         level.run(Finish::<ToSum<f64, T>> { from: sums, rows, divisors: Divisors::default(), target: into });
         Ok(())
@@ -356,6 +357,7 @@ pub(crate) fn gather<T: Element>(
             lanes: 1,
             lane_stride: 1,
             phases: 1,
+            row: windows.len(),
         };
         level.run(Finish::<super::Same<T>> { from: values, rows, divisors: Divisors::default(), target: into });
         Ok(())

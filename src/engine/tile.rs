@@ -5,17 +5,14 @@ use std::cell::RefCell;
 
 use super::axes::{Pass, pattern_reach};
 use super::geometry::{At, Base, Geometry, Known};
-use super::plan::Plan;
+use super::plan::{Intake, Plan};
 use super::{Finishing, Job, Monoids, Reading, Staging};
 use crate::error::Result;
 use crate::kernel::Cells;
-use crate::kernel::combine::{From, Into};
+use crate::kernel::combine::{Combine, From, Into};
 use crate::kernel::dispatch::Level;
-use crate::kernel::doubling::Doubling;
 use crate::kernel::finish::OutRows;
-use crate::kernel::fold::Fold;
 use crate::kernel::runs::Runs;
-use crate::kernel::slide::Slide;
 use crate::kernel::stage::Rows;
 use crate::parallel::Parallel;
 use crate::reduce::Monoid;
@@ -85,18 +82,15 @@ impl<M: Monoid> Default for Worker<M> {
 struct Scratch<M: Monoid> {
     now: Cells<M>,
     next: Cells<M>,
-    powers: Cells<M>,
-    windows: Cells<M>,
 }
 
 impl<M: Monoid> Scratch<M> {
     fn new() -> Self {
-        Self { now: Cells::new(), next: Cells::new(), powers: Cells::new(), windows: Cells::new() }
+        Self { now: Cells::new(), next: Cells::new() }
     }
 
     fn bytes(&self) -> usize {
-        let cells = [&self.now, &self.next, &self.powers, &self.windows].map(|cells| cells.values.len());
-        cells.iter().sum::<usize>() * size_of::<(M::Value, M::Tag)>()
+        (self.now.values.len() + self.next.values.len()) * size_of::<(M::Value, M::Tag)>()
     }
 }
 
@@ -111,25 +105,34 @@ struct Tile<'a> {
 
 impl Tile<'_> {
     fn run<J: Job + ?Sized>(&self, job: &J, level: Level, scratch: &mut Scratch<J::Plain>) -> Result<()> {
-        if self.plan.straight {
-            self.windows(job, level, scratch)?;
+        let last = self.geometry.axes.len() - 1;
+        let row = if self.plan.intake == Intake::Windows {
+            self.windows(job, level, scratch)?
         } else {
-            let special = self.stage(job, level, scratch)?;
             let mut cells: Vec<usize> = self.geometry.axes.iter().map(|axis| axis.cells).collect();
-            for j in (0..cells.len()).rev() {
+            if let Pass::Slide(pattern) = &self.plan.pooled[last].pass {
+                cells[last] = cells[last].next_multiple_of(pattern.inputs);
+            }
+            let (special, passes) = if self.plan.intake == Intake::Rows {
+                (self.rows(job, level, &mut cells, scratch)?, last..last + 1)
+            } else {
+                (self.stage(job, level, scratch)?, 0..last + 1)
+            };
+            for j in passes.rev() {
                 if special {
                     self.pass::<J::Plain, J::Exact>(j, &mut cells, level, scratch)?;
                 } else {
                     self.pass::<J::Plain, J::Plain>(j, &mut cells, level, scratch)?;
                 }
             }
-        }
-        self.finish(job, level, scratch);
+            cells[last] * self.lanes
+        };
+        self.finish(job, level, row, scratch);
         Ok(())
     }
 
-    /// Reduces small windows straight from the array.
-    fn windows<J: Job + ?Sized>(&self, job: &J, level: Level, scratch: &mut Scratch<J::Plain>) -> Result<()> {
+    /// Reduces small windows straight from the array. Returns the values of a row of results.
+    fn windows<J: Job + ?Sized>(&self, job: &J, level: Level, scratch: &mut Scratch<J::Plain>) -> Result<usize> {
         let Geometry { window_rows, ends, segments, axes, .. } = self.geometry;
         let last = axes.len() - 1;
         let row = axes[last].outputs.len().next_multiple_of(self.plan.pooled[last].phases) * self.lanes;
@@ -138,7 +141,35 @@ impl Tile<'_> {
         if job.windows(level, &reading, Monoids::Plain, &mut scratch.now) {
             job.windows(level, &reading, Monoids::Exact, &mut scratch.now);
         }
-        Ok(())
+        Ok(row)
+    }
+
+    /// Folds rows straight from the array, across the outer axes; returns whether the rest needs the exact monoid.
+    fn rows<J: Job + ?Sized>(
+        &self,
+        job: &J,
+        level: Level,
+        cells: &mut [usize],
+        scratch: &mut Scratch<J::Plain>,
+    ) -> Result<bool> {
+        let Geometry { window_rows, ends, segments, axes, .. } = self.geometry;
+        let last = axes.len() - 1;
+        for (cells, axis) in cells.iter_mut().zip(&axes[..last]) {
+            *cells = axis.outputs.len();
+        }
+        let row = cells[last] * self.lanes;
+        scratch.now.resize(ends.len() * row)?;
+        let on_axis = axes[last].on_axis();
+        for row in scratch.now.values[..ends.len() * row].chunks_exact_mut(row.max(1)) {
+            row[..on_axis.start * self.lanes].fill(J::Plain::identity().0);
+            row[on_axis.end * self.lanes..].fill(J::Plain::identity().0);
+        }
+        let reading = Reading { base: self.base.input, rows: window_rows, ends, segments, row };
+        let special = job.windows(level, &reading, Monoids::Plain, &mut scratch.now);
+        if special {
+            job.windows(level, &reading, Monoids::Exact, &mut scratch.now);
+        }
+        Ok(special)
     }
 
     /// Brings the tile's cells into the work buffer.
@@ -174,7 +205,7 @@ impl Tile<'_> {
         Ok(job.stage(level, &staging, &mut scratch.now))
     }
 
-    /// Reduces along one axis, and puts the result where the input was.
+    /// Reduces along one axis, and puts the result where the input was. `cells` are those of each axis, before and after.
     fn pass<P: Monoid, M: Monoid<Value = P::Value, Tag = P::Tag>>(
         &self,
         j: usize,
@@ -182,58 +213,62 @@ impl Tile<'_> {
         level: Level,
         scratch: &mut Scratch<P>,
     ) -> Result<()> {
-        let plan = self.plan;
-        let axis = &self.geometry.axes[j];
-        let lanes = self.lanes;
+        let (pooled, axis, lanes) = (&self.plan.pooled[j], &self.geometry.axes[j], self.lanes);
         let outer = self.batch * cells[..j].iter().product::<usize>();
         let inner = cells[j + 1..].iter().product::<usize>() * lanes;
-        let outputs = axis.outputs.len().next_multiple_of(plan.pooled[j].phases);
+        let outputs = match &pooled.pass {
+            // Without phases, all rows are one: results of windows that reach into the next row stand at the ends of rows.
+            Pass::Slide(pattern) if pattern.is_single() => cells[j],
+            _ => axis.outputs.len().next_multiple_of(pooled.phases),
+        };
+        scratch.now.resize((outer * cells[j] * inner).saturating_mul(pooled.ladder.height()))?;
         scratch.next.resize(outer * outputs * inner)?;
-        let Scratch { now, next, powers, windows } = scratch;
+        let Scratch { now, next } = scratch;
+        let total = outer * cells[j] * inner;
+        let step = pooled.spans.step() * inner;
+        pooled.ladder.climb(level, &mut Into::<M> { values: &mut now.values, tags: &mut now.tags }, total, step);
         let from = From::<M> { values: &now.values, tags: &now.tags };
-        let into = Into::<M> { values: &mut next.values, tags: &mut next.tags };
-        match &plan.pooled[j].pass {
-            Pass::Doubling(regular) => {
-                let start = (axis.outputs.start * regular.stride) as isize - regular.before as isize;
-                let padded = (axis.outputs.len() - 1) * regular.stride + regular.extent();
-                powers.resize(padded * inner)?;
-                windows.resize(padded * inner)?;
-                level.run(Doubling {
-                    from,
-                    into,
-                    powers: Into { values: &mut powers.values, tags: &mut powers.tags },
-                    windows: Into { values: &mut windows.values, tags: &mut windows.tags },
-                    outer,
-                    cells: cells[j],
-                    inner,
-                    before: (axis.first - start).max(0) as usize,
-                    padded,
-                    kernel: regular.kernel,
-                    stride: regular.stride,
-                    dilation: regular.dilation,
-                    outputs,
-                });
+        let mut combine = |taps: &[usize], to, n, to_step| {
+            let into = Into { values: &mut next.values, tags: &mut next.tags };
+            let from_step = cells[j] * inner;
+            level.run(Combine { from, taps, into, to, n, width: inner, runs: outer, from_step, to_step });
+        };
+        match &pooled.pass {
+            Pass::Slide(pattern) if pattern.is_single() => {
+                let len = pattern.taps[0].len();
+                let taps = pooled.ladder.taps::<M>(len, total, step);
+                let n = total.saturating_sub((len - 1) * step);
+                let into = Into { values: &mut next.values, tags: &mut next.tags };
+                level.run(Combine { from, taps: &taps, into, to: 0, n, width: n, runs: 1, from_step: 0, to_step: 0 });
             }
+            // The cells of one tap are contiguous, phase by phase, and so are outputs.
             Pass::Slide(pattern) => {
-                let cell_count = axis.cells.div_ceil(pattern.inputs);
+                let cell_count = cells[j] / pattern.inputs;
                 let first = pattern_reach(pattern, 1).0;
                 let place = |&tap: &isize| {
                     let position = (tap - first) as usize;
                     (position % pattern.inputs * cell_count + position / pattern.inputs) * lanes
                 };
-                let taps: Vec<Vec<usize>> = pattern.taps.iter().map(|taps| taps.iter().map(place).collect()).collect();
                 let run = outputs / pattern.outputs * lanes;
-                level.run(Slide {
-                    from,
-                    into,
-                    rows: outer,
-                    row: cell_count * pattern.inputs * lanes,
-                    taps: &taps,
-                    run,
-                });
+                for (phase, taps) in pattern.taps.iter().enumerate() {
+                    let taps: Vec<usize> = taps.iter().map(place).collect();
+                    combine(&taps, phase * run, run, outputs * lanes);
+                }
             }
-            Pass::Runs => level.run(Runs { from, into, rows: outer, cells: cells[j], lanes, spans: &axis.spans }),
-            Pass::Fold => level.run(Fold { from, into, outer, cells: cells[j], inner, spans: &axis.spans }),
+            Pass::Fold => {
+                let mut done = 0;
+                // Neighbours that lie like one another, each a cell further, are one long run.
+                for alike in axis.spans.chunk_by(|a, b| b.len == a.len && b.start == a.start + 1) {
+                    let taps = pooled.ladder.taps::<M>(alike[0].len, total, step);
+                    let taps: Vec<usize> = taps.iter().map(|tap| alike[0].start * inner + tap).collect();
+                    combine(&taps, done * inner, alike.len() * inner, outputs * inner);
+                    done += alike.len();
+                }
+            }
+            Pass::Runs => {
+                let into = Into { values: &mut next.values, tags: &mut next.tags };
+                level.run(Runs { from, into, rows: outer, cells: cells[j], lanes, spans: &axis.spans });
+            }
         }
         cells[j] = outputs;
         std::mem::swap(&mut scratch.now, &mut scratch.next);
@@ -241,10 +276,10 @@ impl Tile<'_> {
     }
 
     /// Writes the tile's results.
-    fn finish<J: Job + ?Sized>(&self, job: &J, level: Level, scratch: &mut Scratch<J::Plain>) {
+    fn finish<J: Job + ?Sized>(&self, job: &J, level: Level, row: usize, scratch: &mut Scratch<J::Plain>) {
         let Geometry { axes, outputs, firsts, position_firsts, divisors, .. } = self.geometry;
         let row_axis = &self.plan.pooled[axes.len() - 1];
-        let rows = [0, 1].map(|r| OutRows {
+        let mut rows = [0, 1].map(|r| OutRows {
             base: self.base.outputs[r],
             offsets: &outputs[r],
             positions: axes[axes.len() - 1].outputs.len(),
@@ -252,11 +287,26 @@ impl Tile<'_> {
             lanes: self.lanes,
             lane_stride: self.plan.lanes.strides_out[r],
             phases: row_axis.phases,
+            row,
         });
+        let divisors = divisors[1].divisors();
+        if row == 1 && outputs[0].len() == self.batch && divisors.positions.is_empty() && firsts.is_empty() {
+            // Rows of a single result, of one window each, are one row, by one divisor.
+            rows = [0, 1].map(|r| {
+                let stride = self.plan.inner.strides_out[r];
+                OutRows {
+                    offsets: &outputs[r][..1],
+                    positions: self.batch,
+                    position_stride: stride,
+                    row: self.batch,
+                    ..rows[r]
+                }
+            });
+        }
         let finishing = Finishing {
             rows,
-            divisors: divisors[1].divisors(),
-            coded: self.plan.codes.is_some() && self.plan.straight,
+            divisors,
+            coded: self.plan.codes.is_some() && self.plan.intake == Intake::Windows,
             base: self.base.input.index,
             firsts,
             position_firsts,

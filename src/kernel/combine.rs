@@ -1,6 +1,8 @@
-//! The primitive under every pass: contiguous runs of cells combined element by element.
+//! The primitive under every pass: runs of cells combined element by element.
 
+use super::dispatch::Kernel;
 use crate::reduce::Monoid;
+use crate::vector::Vectors;
 
 /// Reads runs of a source.
 #[derive(Clone, Copy)]
@@ -15,86 +17,106 @@ pub(crate) struct Into<'a, M: Monoid> {
     pub tags: &'a mut [M::Tag],
 }
 
-/// Sets `into[to..to + n]` to the runs of `from` that begin at `taps`, merged in order; without taps, to the identity.
-///
-/// Blocks of results stay in registers over all taps. The last block overlaps the one before instead of leaving a tail.
-#[inline(always)]
-pub(crate) fn combine<M: Monoid>(
-    from: From<'_, M>,
-    taps: impl Iterator<Item = usize> + Clone,
-    into: &mut Into<'_, M>,
-    to: usize,
-    n: usize,
-) {
-    // One 64-byte vector of values a block, a quarter of that for rows too short for it.
-    if const { size_of::<M::Value>() == 1 } {
-        in_blocks::<M, 64, 16>(from, taps, into, to, n);
-    } else if const { size_of::<M::Value>() == 2 } {
-        in_blocks::<M, 32, 8>(from, taps, into, to, n);
-    } else if const { size_of::<M::Value>() == 4 } {
-        in_blocks::<M, 16, 4>(from, taps, into, to, n);
-    } else {
-        in_blocks::<M, 8, 2>(from, taps, into, to, n);
-    }
+/// Sets runs of `n` values of `into` to the runs of `from` that begin at `taps`, merged in order; without taps, to the
+/// identity.
+pub(crate) struct Combine<'a, M: Monoid> {
+    pub from: From<'a, M>,
+    pub taps: &'a [usize],
+    pub into: Into<'a, M>,
+    /// Where the first run is written.
+    pub to: usize,
+    pub n: usize,
+    /// Each run consists of rows of so many values, and taps are apart by whole rows.
+    pub width: usize,
+    /// How many runs, and the ways from one to the next.
+    pub runs: usize,
+    pub from_step: usize,
+    pub to_step: usize,
 }
 
-#[inline(always)]
-fn in_blocks<M: Monoid, const LONG: usize, const SHORT: usize>(
-    from: From<'_, M>,
-    taps: impl Iterator<Item = usize> + Clone,
-    into: &mut Into<'_, M>,
-    to: usize,
-    n: usize,
-) {
-    let mut at = 0;
-    while at + LONG <= n {
-        block::<M, LONG>(from, taps.clone(), into, to, at);
-        at += LONG;
-    }
-    if at < n && n >= LONG {
-        block::<M, LONG>(from, taps, into, to, n - LONG);
-        return;
-    }
-    while at + SHORT <= n {
-        block::<M, SHORT>(from, taps.clone(), into, to, at);
-        at += SHORT;
-    }
-    if at < n && n >= SHORT {
-        block::<M, SHORT>(from, taps, into, to, n - SHORT);
-        return;
-    }
-    while at < n {
-        block::<M, 1>(from, taps.clone(), into, to, at);
-        at += 1;
-    }
-}
+impl<M: Monoid> Kernel for Combine<'_, M> {
+    type Output = ();
 
-#[inline(always)]
-fn block<M: Monoid, const N: usize>(
-    from: From<'_, M>,
-    mut taps: impl Iterator<Item = usize>,
-    into: &mut Into<'_, M>,
-    to: usize,
-    at: usize,
-) {
-    let (mut values, mut tags) = match taps.next() {
-        Some(tap) => load::<M, N>(from, tap + at),
-        None => ([M::identity().0; N], [M::identity().1; N]),
-    };
-    for tap in taps {
-        let (later, later_tags) = load::<M, N>(from, tap + at);
-        for l in 0..N {
-            (values[l], tags[l]) = M::merge((values[l], tags[l]), (later[l], later_tags[l]));
+    #[inline(always)]
+    fn run<V: Vectors>(mut self, _: V) {
+        /// Bytes that stay in the nearest cache while the next rows are combined.
+        const NEAR: usize = 16 << 10;
+        // Strip by strip, what the taps of one row share with those of the next is still there.
+        let strip = const { 256 / size_of::<M::Value>() };
+        let near = self.n * size_of::<M::Value>() <= NEAR || self.width < 2 * strip || self.taps.len() < 2;
+        let (width, strip) = if near { (self.n, self.n) } else { (self.width, strip) };
+        for run in 0..self.runs {
+            for left in (0..width).step_by(strip.max(1)) {
+                for at in (left..self.n).step_by(width) {
+                    let n = strip.min(width - left).min(self.n - at);
+                    self.row(run * self.from_step + at, self.to + run * self.to_step + at, n);
+                }
+            }
         }
     }
-    into.values[to + at..to + at + N].copy_from_slice(&values);
-    into.tags[to + at..to + at + N].copy_from_slice(&tags);
 }
 
-#[inline(always)]
-fn load<M: Monoid, const N: usize>(from: From<'_, M>, at: usize) -> ([M::Value; N], [M::Tag; N]) {
-    let (mut values, mut tags) = ([M::Value::default(); N], [M::Tag::default(); N]);
-    values.copy_from_slice(&from.values[at..at + N]);
-    tags.copy_from_slice(&from.tags[at..at + N]);
-    (values, tags)
+impl<M: Monoid> Combine<'_, M> {
+    /// Blocks of results stay in registers over all taps. The last block overlaps the one before instead of leaving a tail.
+    #[inline(always)]
+    fn row(&mut self, base: usize, to: usize, n: usize) {
+        // Four vectors of 64 bytes a block, so that the way from tap to tap is walked once for all of them; less for the rest.
+        match const { size_of::<M::Value>() } {
+            1 => self.blocks::<128, 32, 8>(base, to, n),
+            2 => self.blocks::<64, 32, 8>(base, to, n),
+            4 => self.blocks::<64, 16, 4>(base, to, n),
+            _ => self.blocks::<32, 8, 2>(base, to, n),
+        }
+    }
+
+    #[inline(always)]
+    fn blocks<const LONG: usize, const MIDDLE: usize, const SHORT: usize>(&mut self, base: usize, to: usize, n: usize) {
+        let mut at = 0;
+        while at + LONG <= n {
+            self.block::<LONG>(base + at, to + at);
+            at += LONG;
+        }
+        if n >= MIDDLE {
+            while at < n {
+                let begin = at.min(n - MIDDLE);
+                self.block::<MIDDLE>(base + begin, to + begin);
+                at += MIDDLE;
+            }
+        } else if n >= SHORT {
+            while at < n {
+                let begin = at.min(n - SHORT);
+                self.block::<SHORT>(base + begin, to + begin);
+                at += SHORT;
+            }
+        } else {
+            while at < n {
+                self.block::<1>(base + at, to + at);
+                at += 1;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn block<const N: usize>(&mut self, base: usize, to: usize) {
+        let (mut values, mut tags) = match self.taps.first() {
+            Some(tap) => self.load::<N>(base + tap),
+            None => ([M::identity().0; N], [M::identity().1; N]),
+        };
+        for tap in self.taps.iter().skip(1) {
+            let (later, later_tags) = self.load::<N>(base + tap);
+            for l in 0..N {
+                (values[l], tags[l]) = M::merge((values[l], tags[l]), (later[l], later_tags[l]));
+            }
+        }
+        self.into.values[to..to + N].copy_from_slice(&values);
+        self.into.tags[to..to + N].copy_from_slice(&tags);
+    }
+
+    #[inline(always)]
+    fn load<const N: usize>(&self, at: usize) -> ([M::Value; N], [M::Tag; N]) {
+        let (mut values, mut tags) = ([M::Value::default(); N], [M::Tag::default(); N]);
+        values.copy_from_slice(&self.from.values[at..at + N]);
+        tags.copy_from_slice(&self.from.tags[at..at + N]);
+        (values, tags)
+    }
 }

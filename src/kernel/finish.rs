@@ -2,10 +2,9 @@
 
 use super::dispatch::Kernel;
 use super::stage::Ranking;
-use super::windows::AHEAD;
 use crate::element::{Element, Ordered, Position};
 use crate::reduce::Addend;
-use crate::strided::Raw;
+use crate::strided::{Raw, ahead};
 use crate::vector::Vectors;
 
 /// Values that are lowered together: a vector of 4-byte elements.
@@ -23,13 +22,8 @@ pub(crate) struct OutRows<'a> {
     pub lane_stride: isize,
     /// Position `m * phases + p` is cell `m` of phase `p`.
     pub phases: usize,
-}
-
-impl OutRows<'_> {
-    /// Values of one row in the work buffer.
-    pub fn row(&self) -> usize {
-        self.positions.div_ceil(self.phases) * self.phases * self.lanes
-    }
+    /// Values from one row to the next in the work buffer.
+    pub row: usize,
 }
 
 /// The divisors of a tile's results: that of a row times that of a position.
@@ -58,6 +52,15 @@ pub(crate) trait Lower: Copy + Send + Sync + 'static {
     fn lower_by<V: Vectors>(value: Self::Value, _: V, divisor: f64, _: f64) -> Self::Element {
         Self::lower(value, divisor)
     }
+    /// The exponent of the divisor, if values are lowered by shifting them.
+    fn shift(_: f64) -> Option<u32> {
+        None
+    }
+    /// The same by a divisor of `2^shift`.
+    #[inline(always)]
+    fn lower_shifted(value: Self::Value, shift: u32) -> Self::Element {
+        Self::lower(value, (1u64 << shift) as f64)
+    }
 }
 
 /// Writes a buffer of results into rows of an array.
@@ -74,13 +77,13 @@ impl<L: Lower> Kernel for Finish<'_, L> {
     #[inline(always)]
     fn run<V: Vectors>(self, vectors: V) {
         let OutRows { positions, position_stride, lanes, lane_stride, phases, .. } = self.rows;
-        let row_len = self.rows.row();
         let contiguous = lane_stride == 1 && position_stride == lanes as isize || lanes == 1 && position_stride == 1;
         for (row, &offset) in self.rows.offsets.iter().enumerate() {
             let offset = self.rows.base + offset;
-            let from = &self.from[row * row_len..(row + 1) * row_len];
+            let from = &self.from[row * self.rows.row..(row + 1) * self.rows.row];
+            let ahead = ahead::<L::Element>(self.rows.offsets, row, positions * lanes);
             let divisor = self.divisors.rows.get(row).copied().unwrap_or(1.0);
-            let by = RowDivisor { divisor, reciprocal: 1.0 / divisor, positions: self.divisors.positions };
+            let by = RowWriting { divisor, reciprocal: 1.0 / divisor, positions: self.divisors.positions, ahead };
             if phases == 1 && contiguous {
                 self.write(vectors, from, offset, 1, positions * lanes, by);
             } else if phases == 1 && lanes == 1 {
@@ -98,15 +101,17 @@ impl<L: Lower> Kernel for Finish<'_, L> {
     }
 }
 
-/// The divisors of one row.
+/// What becomes of one row: its divisors, and the memory it is written to.
 #[derive(Clone, Copy)]
-struct RowDivisor<'a> {
+struct RowWriting<'a> {
     divisor: f64,
     reciprocal: f64,
     positions: &'a [f64],
+    /// The way to what is written somewhat later.
+    ahead: isize,
 }
 
-impl RowDivisor<'_> {
+impl RowWriting<'_> {
     #[inline(always)]
     fn from(mut self, at: usize) -> Self {
         self.positions = self.positions.get(at..).unwrap_or(&[]);
@@ -123,29 +128,51 @@ impl<L: Lower> Finish<'_, L> {
         offset: isize,
         stride: isize,
         n: usize,
-        by: RowDivisor<'_>,
+        by: RowWriting<'_>,
     ) {
         let from = &from[..n];
-        if stride == 1 && n >= BLOCK && by.positions.is_empty() {
-            let mut at = 0;
-            while at < n {
-                // The last block overlaps the one before instead of leaving a tail.
-                let from = &from[at.min(n - BLOCK)..][..BLOCK];
-                let mut block = [L::lower_by(from[0], vectors, by.divisor, by.reciprocal); BLOCK];
-                for l in 1..BLOCK {
-                    block[l] = L::lower_by(from[l], vectors, by.divisor, by.reciprocal);
-                }
-                let offset = offset + at.min(n - BLOCK) as isize;
-                // Memory that is written is asked for as early as memory that is read.
-                self.target.prefetch::<true>(offset + AHEAD / size_of::<L::Element>() as isize, BLOCK);
-                self.target.scatter(offset, 1, BLOCK, |l| block[l]);
-                at += BLOCK;
-            }
+        if let Some(shift) = L::shift(by.divisor)
+            && by.positions.is_empty()
+        {
+            self.write_with(from, from, |value, _| L::lower_shifted(value, shift), offset, stride, by.ahead);
         } else if by.positions.is_empty() {
-            self.target.scatter(offset, stride, n, |j| L::lower_by(from[j], vectors, by.divisor, by.reciprocal));
+            let lower = |value, _| L::lower_by(value, vectors, by.divisor, by.reciprocal);
+            self.write_with(from, from, lower, offset, stride, by.ahead);
         } else {
             let positions = &by.positions[..n];
             self.target.scatter(offset, stride, n, |j| L::lower(from[j], by.divisor * positions[j]));
+        }
+    }
+
+    /// Values, each with what stands beside it.
+    #[inline(always)]
+    fn write_with<P: Copy>(
+        &self,
+        from: &[L::Value],
+        beside: &[P],
+        lower: impl Fn(L::Value, P) -> L::Element,
+        offset: isize,
+        stride: isize,
+        ahead: isize,
+    ) {
+        let n = from.len();
+        if stride != 1 || n < BLOCK {
+            return self.target.scatter(offset, stride, n, |j| lower(from[j], beside[j]));
+        }
+        let mut at = 0;
+        while at < n {
+            // The last block overlaps the one before instead of leaving a tail.
+            let begin = at.min(n - BLOCK);
+            let (from, beside) = (&from[begin..][..BLOCK], &beside[begin..][..BLOCK]);
+            let mut block = [lower(from[0], beside[0]); BLOCK];
+            for l in 1..BLOCK {
+                block[l] = lower(from[l], beside[l]);
+            }
+            let offset = offset + begin as isize;
+            // Memory that is written is asked for as early as memory that is read.
+            self.target.prefetch::<true>(offset + ahead, BLOCK);
+            self.target.scatter(offset, 1, BLOCK, |l| block[l]);
+            at += BLOCK;
         }
     }
 
@@ -157,14 +184,13 @@ impl<L: Lower> Finish<'_, L> {
         even: &[L::Value],
         odd: &[L::Value],
         offset: isize,
-        by: RowDivisor<'_>,
+        by: RowWriting<'_>,
     ) {
         let lower = |value| L::lower_by(value, vectors, by.divisor, by.reciprocal);
         let pairs = self.rows.positions / 2;
         let mut at = 0;
         while at + N <= pairs {
-            let ahead = offset + 2 * at as isize + AHEAD / size_of::<L::Element>() as isize;
-            self.target.prefetch::<true>(ahead, 2 * N);
+            self.target.prefetch::<true>(offset + 2 * at as isize + by.ahead, 2 * N);
             let (mut a, mut b) = ([lower(even[at]); N], [lower(odd[at]); N]);
             for l in 0..N {
                 (a[l], b[l]) = (lower(even[at + l]), lower(odd[at + l]));
@@ -181,7 +207,7 @@ impl<L: Lower> Finish<'_, L> {
     }
 
     #[inline(always)]
-    fn interleave<V: Vectors>(&self, vectors: V, from: &[L::Value], offset: isize, by: RowDivisor<'_>) {
+    fn interleave<V: Vectors>(&self, vectors: V, from: &[L::Value], offset: isize, by: RowWriting<'_>) {
         let OutRows { positions, position_stride, lanes, lane_stride, phases, .. } = self.rows;
         let cells = positions.div_ceil(phases);
         if phases == 2 && lanes == 1 && position_stride == 1 && by.positions.is_empty() {
@@ -276,6 +302,20 @@ impl<V: Addend, T: Element> Lower for ToMean<V, T> {
     #[inline(always)]
     fn lower_by<W: Vectors>(sum: V, vectors: W, divisor: f64, reciprocal: f64) -> T {
         sum.to_mean_by(vectors, divisor, reciprocal)
+    }
+
+    #[inline(always)]
+    fn shift(divisor: f64) -> Option<u32> {
+        /// Half of a larger divisor might carry a sum past its type.
+        const MOST: u32 = 14;
+        let powers = 2.0..=f64::from(1u32 << MOST);
+        let shift = (divisor as u32).trailing_zeros();
+        (V::shifts::<T>() && powers.contains(&divisor) && (1u32 << shift) as f64 == divisor).then_some(shift)
+    }
+
+    #[inline(always)]
+    fn lower_shifted(sum: V, shift: u32) -> T {
+        sum.to_mean_shifted(shift)
     }
 }
 

@@ -1,17 +1,15 @@
 //! The row primitives, each a [`dispatch::Kernel`] that runs over one tile.
 //!
 //! `windows` reduces small windows straight from the array. For all others,
-//! `stage` brings strided rows of an array into a work buffer; `slide`, `runs`, `fold` and `doubling` each reduce the
-//! buffer along one axis; `finish` writes rows of the result; `route` sends gradients to the cells that won.
+//! `stage` brings strided rows of an array into a work buffer; `combine` and `runs` reduce the buffer along one axis, large
+//! windows by way of a `ladder`; `finish` writes rows of the result; `route` sends gradients to the cells that won.
 
 pub(crate) mod combine;
 pub(crate) mod dispatch;
-pub(crate) mod doubling;
 pub(crate) mod finish;
-pub(crate) mod fold;
+pub(crate) mod ladder;
 pub(crate) mod route;
 pub(crate) mod runs;
-pub(crate) mod slide;
 pub(crate) mod stage;
 pub(crate) mod windows;
 

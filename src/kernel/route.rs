@@ -27,6 +27,8 @@ impl First {
 /// Turns flat indices into offsets, by subtracting the index of each window's first cell, and these into codes.
 pub(crate) struct Encode<'a, P> {
     pub tags: &'a mut [P],
+    /// Values from one row to the next.
+    pub row: usize,
     /// For each pooled axis, outer ones first: the offset from one cell of a window to the next, and what that adds to the
     /// code. None at all leaves offsets as they are. Offsets are below 2^51.
     pub digits: &'a [(f64, f64)],
@@ -42,7 +44,7 @@ impl<P: Position> Kernel for Encode<'_, P> {
 
     #[inline(always)]
     fn run<V: Vectors>(self, _: V) {
-        for (tags, &row) in self.tags.chunks_exact_mut(self.positions.len()).zip(self.rows) {
+        for (tags, &row) in self.tags.chunks_exact_mut(self.row).zip(self.rows) {
             let row = First { index: self.base.wrapping_add(row.index), ..row };
             for (tag, &position) in tags.iter_mut().zip(self.positions) {
                 *tag = P::new(tag.get().wrapping_sub(row.with(position).index));

@@ -20,27 +20,58 @@ impl<M: Monoid> Kernel for Runs<'_, M> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vectors>(self, _: V) {
+    fn run<V: Vectors>(mut self, _: V) {
+        // Pixels of two, three and four channels, so that their lanes stay in registers; all others lane by lane.
+        match self.lanes {
+            2 => self.spans::<2>(),
+            3 => self.spans::<3>(),
+            4 => self.spans::<4>(),
+            _ => self.spans::<1>(),
+        }
+    }
+}
+
+impl<M: Monoid> Runs<'_, M> {
+    #[inline(always)]
+    fn spans<const LANES: usize>(&mut self) {
         let mut to = 0;
         for row in 0..self.rows {
             for &Span { start, len, step } in self.spans {
                 let base = (row * self.cells + start) * self.lanes;
-                for lane in 0..self.lanes {
-                    let result = if len == 0 {
-                        M::identity()
-                    } else if step * self.lanes == 1 {
-                        M::run(&self.from.values[base..base + len], &self.from.tags[base..base + len])
-                    } else {
-                        let cell = |t: usize| {
-                            let at = base + t * step * self.lanes + lane;
-                            (self.from.values[at], self.from.tags[at])
-                        };
-                        (1..len).fold(cell(0), |result, t| M::merge(result, cell(t)))
-                    };
-                    (self.into.values[to], self.into.tags[to]) = result;
-                    to += 1;
+                for lane in (0..self.lanes).step_by(LANES) {
+                    let (values, tags) = self.span::<LANES>(base + lane, len, step * self.lanes);
+                    self.into.values[to..to + LANES].copy_from_slice(&values);
+                    self.into.tags[to..to + LANES].copy_from_slice(&tags);
+                    to += LANES;
                 }
             }
         }
+    }
+
+    #[inline(always)]
+    fn span<const LANES: usize>(&self, base: usize, len: usize, step: usize) -> ([M::Value; LANES], [M::Tag; LANES]) {
+        if len == 0 {
+            return ([M::identity().0; LANES], [M::identity().1; LANES]);
+        }
+        if step == 1 {
+            let (value, tag) = M::run(&self.from.values[base..base + len], &self.from.tags[base..base + len]);
+            return ([value; LANES], [tag; LANES]);
+        }
+        let (mut values, mut tags) = self.pixel::<LANES>(base);
+        for t in 1..len {
+            let (later, later_tags) = self.pixel::<LANES>(base + t * step);
+            for l in 0..LANES {
+                (values[l], tags[l]) = M::merge((values[l], tags[l]), (later[l], later_tags[l]));
+            }
+        }
+        (values, tags)
+    }
+
+    #[inline(always)]
+    fn pixel<const LANES: usize>(&self, at: usize) -> ([M::Value; LANES], [M::Tag; LANES]) {
+        let (mut values, mut tags) = ([M::Value::default(); LANES], [M::Tag::default(); LANES]);
+        values.copy_from_slice(&self.from.values[at..at + LANES]);
+        tags.copy_from_slice(&self.from.tags[at..at + LANES]);
+        (values, tags)
     }
 }

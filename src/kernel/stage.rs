@@ -1,10 +1,9 @@
 //! Brings rows of an array into a work buffer: lifted into the work type, split into phases, padded, NaN noticed.
 
 use super::dispatch::Kernel;
-use super::doubling::next_cell;
 use crate::element::{Element, Ordered, Position};
 use crate::reduce::Addend;
-use crate::strided::Raw;
+use crate::strided::{Raw, ahead};
 use crate::vector::Vectors;
 
 /// How staged rows relate to the rows of an array. Positions are those of the axis that the first pass reduces along.
@@ -71,34 +70,44 @@ impl<L: Lift> Kernel for Stage<'_, L> {
     type Output = bool;
 
     #[inline(always)]
-    fn run<V: Vectors>(self, _: V) -> bool {
+    fn run<V: Vectors>(self, vectors: V) -> bool {
         let Rows { first, lanes, position_stride, lane_stride, phases, .. } = self.rows;
         let (begin, held) = self.rows.on_axis();
         let row_len = self.rows.row();
         let cells = self.rows.cells();
         let contiguous =
             lane_stride == 1 && (held <= 1 || position_stride == lanes as isize) || lanes == 1 && position_stride == 1;
-        let mut special = false;
+        let mut seen = [L::Watch::default(); LONG];
         for (row, &offset) in self.rows.offsets.iter().enumerate() {
             let into = &mut self.into[row * row_len..(row + 1) * row_len];
-            if held < cells * phases {
+            let offset = self.rows.base + offset + (first + begin as isize) * position_stride;
+            let source =
+                Reads { source: self.source, ahead: ahead::<L::Element>(self.rows.offsets, row, held * lanes) };
+            if phases == 1 {
+                into[..begin * lanes].fill(L::padding());
+                into[(begin + held) * lanes..].fill(L::padding());
+            } else if held < cells * phases {
                 into.fill(L::padding());
             }
-            let offset = self.rows.base + offset + (first + begin as isize) * position_stride;
             if contiguous && phases == 1 {
-                let source = self.source.row(offset, held * lanes);
-                special |= lift_row::<L>(source, &mut into[begin * lanes..(begin + held) * lanes]);
-            } else if contiguous && lanes == 1 {
-                let source = self.source.row(offset, held);
-                special |= if phases == 2 {
-                    split_in_two::<L>(source, begin, into.split_at_mut(cells))
-                } else {
-                    split::<L>(source, begin, phases, cells, into)
-                };
-            } else if lanes == 1 && phases == 1 {
-                let into = &mut into[begin..begin + held];
-                self.source.gather(offset, position_stride, into, L::lift);
-                special |= any_special::<L>(into);
+                let into = &mut into[begin * lanes..(begin + held) * lanes];
+                lift_row::<L>(source, offset, into, &mut seen);
+            } else if contiguous && lanes == 1 && phases == 2 {
+                let (even, odd) = into.split_at_mut(cells);
+                let (evens, odds) = (begin.div_ceil(2), begin / 2);
+                let skip = (begin % 2) as isize;
+                let even = &mut even[evens..(begin + held).div_ceil(2)];
+                every_second::<L, V>(source, vectors, offset + skip, even, &mut seen);
+                let odd = &mut odd[odds..usize::midpoint(begin, held)];
+                every_second::<L, V>(source, vectors, offset + 1 - skip, odd, &mut seen);
+            } else if lanes == 1 {
+                for phase in 0..phases.min(held) {
+                    let at = begin + phase;
+                    let into = &mut into[at % phases * cells + at / phases..][..(held - phase).div_ceil(phases)];
+                    let stride = phases as isize * position_stride;
+                    self.source.gather(offset + phase as isize * position_stride, stride, into, L::lift);
+                    watch_row::<L>(into, &mut seen);
+                }
             } else {
                 for position in 0..held {
                     let at = begin + position;
@@ -106,68 +115,108 @@ impl<L: Lift> Kernel for Stage<'_, L> {
                     let into = &mut into[to..to + lanes];
                     let offset = offset + position as isize * position_stride;
                     if lane_stride == 1 {
-                        special |= lift_row::<L>(self.source.row(offset, lanes), into);
+                        lift_row::<L>(source, offset, into, &mut seen);
                     } else {
                         self.source.gather(offset, lane_stride, into, L::lift);
-                        special |= any_special::<L>(into);
+                        watch_row::<L>(into, &mut seen);
                     }
                 }
             }
         }
-        special
+        L::special(seen.iter().fold(L::Watch::default(), |most, &seen| most.max(seen)))
+    }
+}
+
+/// Values that are lifted together: a vector of 4-byte values, and what is left of rows too short for it.
+const LONG: usize = 16;
+const SHORT: usize = 4;
+
+/// Where rows are read, and the way to what is read somewhat later.
+#[derive(Clone, Copy)]
+struct Reads<T> {
+    source: Raw<T>,
+    ahead: isize,
+}
+
+/// Every second element from an offset on.
+#[inline(always)]
+fn every_second<L: Lift, V: Vectors>(
+    Reads { source, ahead }: Reads<L::Element>,
+    vectors: V,
+    offset: isize,
+    into: &mut [L::Value],
+    seen: &mut [L::Watch; LONG],
+) {
+    if into.len() < LONG {
+        source.gather(offset, 2, into, L::lift);
+        return watch_row::<L>(into, seen);
+    }
+    let mut at = 0;
+    while at < into.len() {
+        let begin = at.min(into.len() - LONG);
+        let offset = offset + 2 * begin as isize;
+        source.prefetch::<false>(offset + ahead, 2 * LONG);
+        lift_block::<L, LONG>(&source.evens(vectors, offset), &mut into[begin..], seen);
+        at += LONG;
+    }
+}
+
+/// A row from an offset on, in blocks, the last of which overlaps the one before instead of leaving a tail.
+#[inline(always)]
+fn lift_row<L: Lift>(source: Reads<L::Element>, offset: isize, into: &mut [L::Value], seen: &mut [L::Watch; LONG]) {
+    if into.len() >= LONG {
+        lift_blocks::<L, LONG>(source, offset, into, seen);
+    } else if into.len() >= SHORT {
+        lift_blocks::<L, SHORT>(source, offset, into, seen);
+    } else if !into.is_empty() {
+        lift_blocks::<L, 1>(source, offset, into, seen);
     }
 }
 
 #[inline(always)]
-fn lift_row<L: Lift>(source: &[L::Element], into: &mut [L::Value]) -> bool {
-    for (&x, into) in source.iter().zip(&mut *into) {
-        *into = L::lift(x);
+fn lift_blocks<L: Lift, const N: usize>(
+    Reads { source, ahead }: Reads<L::Element>,
+    offset: isize,
+    into: &mut [L::Value],
+    seen: &mut [L::Watch; LONG],
+) {
+    let mut at = 0;
+    while at < into.len() {
+        let begin = at.min(into.len() - N);
+        let offset = offset + begin as isize;
+        source.prefetch::<false>(offset + ahead, N);
+        lift_block::<L, N>(&source.block(offset), &mut into[begin..], seen);
+        at += N;
     }
-    any_special::<L>(into)
-}
-
-/// Even and odd cells; the first of `source` is cell `begin`.
-#[inline(always)]
-fn split_in_two<L: Lift>(source: &[L::Element], begin: usize, (even, odd): (&mut [L::Value], &mut [L::Value])) -> bool {
-    let (mut source, mut at) = (source, begin / 2);
-    let mut special = false;
-    if begin % 2 == 1
-        && let Some((first, rest)) = source.split_first()
-    {
-        odd[at] = L::lift(*first);
-        special = any_special::<L>(&odd[at..=at]);
-        (source, at) = (rest, at + 1);
-    }
-    let (pairs, rest) = source.as_chunks::<2>();
-    let (even, odd) = (&mut even[at..at + source.len().div_ceil(2)], &mut odd[at..at + pairs.len()]);
-    for ((pair, even), odd) in pairs.iter().zip(&mut *even).zip(&mut *odd) {
-        *even = L::lift(pair[0]);
-        *odd = L::lift(pair[1]);
-    }
-    if let [last] = rest {
-        even[pairs.len()] = L::lift(*last);
-    }
-    // A pass of its own over cells in the nearest cache: together with the split it would not vectorise.
-    special | any_special::<L>(even) | any_special::<L>(odd)
 }
 
 #[inline(always)]
-fn any_special<L: Lift>(values: &[L::Value]) -> bool {
-    L::special(values.iter().fold(L::Watch::default(), |seen, &value| L::watch(seen, value)))
+fn lift_block<L: Lift, const N: usize>(elements: &[L::Element; N], into: &mut [L::Value], seen: &mut [L::Watch; LONG]) {
+    let mut values = [L::padding(); N];
+    for l in 0..N {
+        values[l] = L::lift(elements[l]);
+        seen[l] = L::watch(seen[l], values[l]);
+    }
+    into[..N].copy_from_slice(&values);
 }
 
 #[inline(always)]
-fn split<L: Lift>(source: &[L::Element], begin: usize, phases: usize, cells: usize, into: &mut [L::Value]) -> bool {
-    let mut seen = L::Watch::default();
-    for phase in 0..phases {
-        let skip = (phase + phases - begin % phases) % phases;
-        let into = &mut into[phase * cells + (begin + skip) / phases..(phase + 1) * cells];
-        for (&x, into) in source.iter().skip(skip).step_by(phases).zip(into) {
-            *into = L::lift(x);
-            seen = L::watch(seen, *into);
+fn watch_row<L: Lift>(values: &[L::Value], seen: &mut [L::Watch; LONG]) {
+    let (blocks, rest) = values.as_chunks::<LONG>();
+    for block in blocks {
+        for l in 0..LONG {
+            seen[l] = L::watch(seen[l], block[l]);
         }
     }
-    L::special(seen)
+    for (seen, &value) in seen.iter_mut().zip(rest) {
+        *seen = L::watch(*seen, value);
+    }
+}
+
+/// The first cell at or after 0 that lies a whole number of dilations after a padding cell.
+#[inline(always)]
+fn next_cell(padding: isize, dilation: usize) -> usize {
+    padding.rem_euclid(dilation as isize) as usize
 }
 
 /// Fills a buffer with the positions of the staged cells: their indices within the pooled axes.

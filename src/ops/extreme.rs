@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::solved::Solved;
 use crate::element::{Element, Ordered, Position};
-use crate::engine::{self, Codes, DivisorRule, Finishing, Job, Monoids, Reading, Staging, Winners};
+use crate::engine::{self, Codes, DivisorRule, Finishing, Job, Monoids, Order, Reading, Staging, Winners};
 use crate::error::Result;
 use crate::kernel::Cells;
 use crate::kernel::dispatch::Level;
@@ -58,7 +58,9 @@ fn run<T: Element, const REVERSED: bool>(
         Second::Winners { strides, .. } => strides,
     };
     let codes = matches!(second, Second::Winners { digits, .. } if !digits.is_empty()).then_some(Codes::Won);
-    let plan = solved.plan(x.strides(), [y.strides(), strides], DivisorRule::None, codes);
+    // Equal integers are the same.
+    let order = if !T::Order::IS_FLOAT && matches!(second, Second::None) { Order::Any } else { Order::C };
+    let plan = solved.plan(x.strides(), [y.strides(), strides], DivisorRule::None, codes, order);
     if let Second::None = second {
         let job = Values::<T, REVERSED> { x: x.raw(), y: y.raw() };
         let job: &dyn Job<Plain = Max<T::Order>, Exact = MaxNan<T::Order>> = &job;
@@ -145,7 +147,7 @@ impl<T: Element, R: Ranking<T>, const REVERSED: bool> Job for Placed<'_, T, R, R
             Second::Winners { winners, digits, .. } => {
                 let &Finishing { base, firsts: rows, position_firsts: positions, .. } = finishing;
                 if !finishing.coded {
-                    level.run(Encode { tags: &mut from.tags, digits, base, rows, positions });
+                    level.run(Encode { tags: &mut from.tags, row: second.row, digits, base, rows, positions });
                 }
                 let from = &from.tags;
                 match *winners {

@@ -6,7 +6,7 @@ use super::extreme::{Second, extreme};
 use super::solved::{Solved, zeros};
 use super::sum::{Lowering, Sought, mean_gradient, sought, sum};
 use crate::element::{Element, Kind};
-use crate::engine::{self, Codes, DivisorRule, Offsets, Routed, RoutedAxis, Winners};
+use crate::engine::{self, Codes, DivisorRule, Intake, Offsets, Routed, RoutedAxis, Winners};
 use crate::error::{PoolError, Result, Shape, try_vec};
 use crate::parallel::Parallel;
 use crate::spans::Spans;
@@ -297,7 +297,7 @@ impl RouteMap {
         let slides = self.solved.spans().iter().flatten().all(|spans| matches!(spans, Spans::Regular(_)));
         if !self.table.is_empty() && slides && dy.shape().iter().copied().enumerate().all(same) {
             let plan = self.solved.transposed_plan(dy.strides(), dx.strides(), DivisorRule::None, Some(Codes::Sought));
-            if plan.straight {
+            if plan.intake == Intake::Windows {
                 let (cotangents, dx) = (dy.raw(), dx.raw());
                 match &self.stored {
                     Stored::U8(codes) => {

@@ -3,7 +3,7 @@
 use ndarray::{ArrayD, ArrayViewMut, Dimension, IxDyn};
 
 use crate::element::Element;
-use crate::engine::{AxisRequest, Codes, DivisorRule, Plan};
+use crate::engine::{AxisRequest, Codes, DivisorRule, Order, Plan};
 use crate::error::{PoolError, Result, Shape, try_vec};
 use crate::spans::Spans;
 use crate::strided::ViewMut;
@@ -111,7 +111,14 @@ impl Solved {
     }
 
     /// The plan of the forward pass.
-    pub(crate) fn plan(&self, x: &[isize], y: [&[isize]; 2], divisor: DivisorRule, codes: Option<Codes>) -> Plan {
+    pub(crate) fn plan(
+        &self,
+        x: &[isize],
+        y: [&[isize]; 2],
+        divisor: DivisorRule,
+        codes: Option<Codes>,
+        order: Order,
+    ) -> Plan {
         let axis = |j: usize| AxisRequest {
             spans: self.spans[j].clone(),
             len: self.shape[j],
@@ -119,7 +126,7 @@ impl Solved {
             strides_out: [y[0][j], y[1][j]],
             counts: self.spans[j].clone(),
         };
-        Plan::new((0..self.shape.len()).map(axis), [DivisorRule::None, divisor], codes)
+        Plan::new((0..self.shape.len()).map(axis), [DivisorRule::None, divisor], codes, order)
     }
 
     /// The plan of the gradient of a mean: cotangents, summed over transposed spans, and divided: where they come in, or if
@@ -143,7 +150,7 @@ impl Solved {
             Some(number) => [DivisorRule::None, DivisorRule::Fixed(number)],
             None => [divisor, DivisorRule::None],
         };
-        Plan::new((0..self.shape.len()).map(axis), divisors, codes)
+        Plan::new((0..self.shape.len()).map(axis), divisors, codes, Order::Any)
     }
 
     /// The divisor of every window, if they have the same.

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::solved::Solved;
 use crate::element::{Element, Kind, Position};
-use crate::engine::{self, DivisorRule, Finishing, Job, Monoids, Plan, Reading, Staging};
+use crate::engine::{self, DivisorRule, Finishing, Job, Monoids, Order, Plan, Reading, Staging};
 use crate::error::Result;
 use crate::kernel::Cells;
 use crate::kernel::dispatch::Level;
@@ -61,7 +61,7 @@ fn run<T: Element, Y: Element, V: Addend>(
     y: &ViewMut<'_, Y>,
     parallel: &Parallel<'_>,
 ) -> Result<()> {
-    let plan = solved.plan(x.strides(), [y.strides(); 2], lowering.rule(), None);
+    let plan = solved.plan(x.strides(), [y.strides(); 2], lowering.rule(), None, Order::Any);
     let output = Output::<V, Y> { y: y.raw(), mean: lowering != Lowering::Sum, sums: PhantomData };
     let job: &dyn Job<Plain = Sum<V>, Exact = Sum<V>> = &Forward::<T, V> { x: x.raw(), output: &output };
     engine::run(job, &plan, parallel)

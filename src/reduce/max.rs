@@ -38,10 +38,22 @@ fn larger<V: Ordered>(earlier: V, later: V) -> V {
 impl<V: Ordered> Monoid for Max<V> {
     type Value = V;
     type Tag = ();
+    const IDEMPOTENT: bool = true;
+    const IN_LANES: bool = true;
 
     #[inline(always)]
     fn identity() -> (V, ()) {
         (V::LOWEST, ())
+    }
+
+    #[inline(always)]
+    fn is_settled(result: V) -> bool {
+        !(V::IS_FLOAT && result.is_zero())
+    }
+
+    #[inline(always)]
+    fn is_same(cell: V, result: V) -> bool {
+        cell == result
     }
 
     #[inline(always)]
@@ -51,9 +63,9 @@ impl<V: Ordered> Monoid for Max<V> {
 
     #[inline(always)]
     fn run(values: &[V], _: &[()]) -> (V, ()) {
-        let result = run_in_lanes::<V, 32>(values, larger);
+        let result = run_in_lanes(values, larger);
         // Lanes do not keep the order of cells; it matters only between zeros of different sign.
-        if V::IS_FLOAT && result.is_zero() {
+        if !Self::is_settled(result) {
             return (values.iter().copied().find(|value| value.is_zero()).unwrap_or(result), ());
         }
         (result, ())
@@ -63,10 +75,22 @@ impl<V: Ordered> Monoid for Max<V> {
 impl<V: Ordered> Monoid for MaxNan<V> {
     type Value = V;
     type Tag = ();
+    const IDEMPOTENT: bool = true;
+    const IN_LANES: bool = false;
 
     #[inline(always)]
     fn identity() -> (V, ()) {
         (V::LOWEST, ())
+    }
+
+    #[inline(always)]
+    fn is_settled(_: V) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn is_same(cell: V, result: V) -> bool {
+        cell == result
     }
 
     #[inline(always)]
@@ -78,10 +102,22 @@ impl<V: Ordered> Monoid for MaxNan<V> {
 impl<V: Ordered, P: Position> Monoid for ArgMax<V, P> {
     type Value = V;
     type Tag = P;
+    const IDEMPOTENT: bool = true;
+    const IN_LANES: bool = true;
 
     #[inline(always)]
     fn identity() -> (V, P) {
         (V::LOWEST, P::default())
+    }
+
+    #[inline(always)]
+    fn is_settled(_: V) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn is_same(cell: V, result: V) -> bool {
+        cell == result
     }
 
     #[inline(always)]
@@ -92,7 +128,7 @@ impl<V: Ordered, P: Position> Monoid for ArgMax<V, P> {
 
     #[inline(always)]
     fn run(values: &[V], tags: &[P]) -> (V, P) {
-        let result = run_in_lanes::<V, 32>(values, larger);
+        let result = run_in_lanes(values, larger);
         let first = values.iter().position(|&value| value == result).unwrap_or(0);
         (values[first], tags[first])
     }
@@ -101,10 +137,22 @@ impl<V: Ordered, P: Position> Monoid for ArgMax<V, P> {
 impl<V: Ordered, P: Position> Monoid for ArgMaxNan<V, P> {
     type Value = V;
     type Tag = P;
+    const IDEMPOTENT: bool = true;
+    const IN_LANES: bool = false;
 
     #[inline(always)]
     fn identity() -> (V, P) {
         (V::LOWEST, P::default())
+    }
+
+    #[inline(always)]
+    fn is_settled(_: V) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn is_same(cell: V, result: V) -> bool {
+        cell == result
     }
 
     #[inline(always)]

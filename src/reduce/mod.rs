@@ -18,12 +18,23 @@ use crate::element::Position;
 pub(crate) trait Monoid: Copy + Send + Sync + 'static {
     type Value: Copy + Default + Send + Sync + 'static;
     type Tag: Tag;
+    /// Whether a cell may be merged more than once.
+    const IDEMPOTENT: bool;
 
     /// What merges without effect.
     fn identity() -> (Self::Value, Self::Tag);
 
     /// Merges the partial result of earlier cells with that of later ones.
     fn merge(earlier: (Self::Value, Self::Tag), later: (Self::Value, Self::Tag)) -> (Self::Value, Self::Tag);
+
+    /// Whether cells may be merged in any order, if afterwards a result that is not settled is looked for among them.
+    const IN_LANES: bool;
+
+    /// Whether the value of a result says all that there is to say.
+    fn is_settled(result: Self::Value) -> bool;
+
+    /// Whether a cell is the one that a result comes from.
+    fn is_same(cell: Self::Value, result: Self::Value) -> bool;
 
     /// Reduces a run of cells. The order of operations depends on the length alone, so the bits do too.
     #[inline(always)]
@@ -54,25 +65,48 @@ impl<P: Position> Tag for P {
     }
 }
 
-/// Reduces a run of at least one cell in as many independent lanes as `L`, then merges the lanes pairwise.
+/// Reduces a run of at least one cell in independent lanes, as many as there is work for.
 #[inline(always)]
-fn run_in_lanes<V: Copy, const L: usize>(values: &[V], merge: impl Fn(V, V) -> V) -> V {
-    if values.len() < L {
-        return values[1..].iter().fold(values[0], |result, &value| merge(result, value));
-    }
-    let (blocks, rest) = values.as_chunks::<L>();
-    let mut lanes = blocks[0];
-    for block in &blocks[1..] {
-        for l in 0..L {
-            lanes[l] = merge(lanes[l], block[l]);
+fn run_in_lanes<V: Copy>(values: &[V], merge: impl Fn(V, V) -> V + Copy) -> V {
+    const WIDE: usize = 32;
+    const NARROW: usize = 8;
+    let (wide, rest) = values.as_chunks::<WIDE>();
+    let (narrow, rest) = rest.as_chunks::<NARROW>();
+    let merged = |blocks: &[[V; NARROW]], mut lanes: [V; NARROW]| {
+        for block in blocks {
+            for l in 0..NARROW {
+                lanes[l] = merge(lanes[l], block[l]);
+            }
         }
+        rest.iter().fold(in_pairs(lanes, merge), |result, &value| merge(result, value))
+    };
+    if let [first, wide @ ..] = wide {
+        let mut lanes = *first;
+        for block in wide {
+            for l in 0..WIDE {
+                lanes[l] = merge(lanes[l], block[l]);
+            }
+        }
+        let (parts, _) = lanes.as_chunks::<NARROW>();
+        let half = |half: usize| -> [V; NARROW] { std::array::from_fn(|l| merge(parts[half][l], parts[half + 2][l])) };
+        let all = [half(0), half(1)];
+        return merged(narrow, std::array::from_fn(|l| merge(all[0][l], all[1][l])));
     }
-    let mut width = L;
+    match narrow {
+        [first, narrow @ ..] => merged(narrow, *first),
+        [] => rest[1..].iter().fold(rest[0], |result, &value| merge(result, value)),
+    }
+}
+
+/// Merges lanes, a power of two of them, each with the one half of them away.
+#[inline(always)]
+pub(crate) fn in_pairs<V: Copy, const N: usize>(mut lanes: [V; N], merge: impl Fn(V, V) -> V) -> V {
+    let mut width = N;
     while width > 1 {
         width /= 2;
         for l in 0..width {
             lanes[l] = merge(lanes[l], lanes[l + width]);
         }
     }
-    rest.iter().fold(lanes[0], |result, &value| merge(result, value))
+    lanes[0]
 }

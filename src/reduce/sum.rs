@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{Monoid, run_in_lanes};
-use crate::element::Element;
+use crate::element::{Element, Kind};
 use crate::vector::Vectors;
 
 /// A type that sums are kept in.
@@ -15,6 +15,15 @@ pub(crate) trait Addend: Copy + Default + PartialEq + Send + Sync + 'static {
     fn to_sum<T: Element>(self) -> T;
     /// The sum divided, as a float, or as an integer rounded half to even. What is divided by 0 had no cells; anything will do.
     fn to_mean<T: Element>(self, divisor: f64) -> T;
+    /// Whether means can be made by shifting: the sums are short, and the elements integers.
+    fn shifts<T: Element>() -> bool {
+        false
+    }
+    /// The sum divided by `2^shift`, which is at least 2, where that can be done.
+    #[inline(always)]
+    fn to_mean_shifted<T: Element>(self, _: u32) -> T {
+        T::default()
+    }
     /// The same, where the divisor's reciprocal is known.
     #[inline(always)]
     fn to_mean_by<T: Element, V: Vectors>(self, _: V, divisor: f64, _: f64) -> T {
@@ -68,6 +77,20 @@ macro_rules! float_addend {
 float_addend!(f32);
 float_addend!(f64);
 
+/// A quotient of integers as an element: rounded half to even, if that is an integer too. Of sums of 32 bits, quotients are
+/// rounded to 53 first; that makes none a half that was not one, for it would have to be within 2^-53 of its value of one, and
+/// a whole number of divisors away.
+#[inline(always)]
+fn whole<T: Element>(quotient: f64) -> T {
+    /// From this number on, floats are 1 apart.
+    const ONES: f64 = 6_755_399_441_055_744.0;
+    if matches!(T::KIND, Kind::Float) {
+        return T::from_f64(quotient);
+    }
+    let rounded = if quotient.abs() < ONES / 3.0 { (quotient + ONES) - ONES } else { quotient };
+    T::from_f64(rounded)
+}
+
 macro_rules! integer_addend {
     ($t:ty) => {
         impl Addend for $t {
@@ -88,8 +111,8 @@ macro_rules! integer_addend {
 
             #[inline(always)]
             fn to_mean<T: Element>(self, divisor: f64) -> T {
-                if matches!(T::KIND, crate::element::Kind::Float) {
-                    return T::from_f64(self as f64 / divisor);
+                if size_of::<Self>() == 4 || matches!(T::KIND, Kind::Float) {
+                    return whole::<T>(self as f64 / divisor);
                 }
                 // No cells, no mean.
                 if divisor == 0.0 {
@@ -106,6 +129,27 @@ macro_rules! integer_addend {
                 };
                 T::from_i128((quotient + up as $t) as i128)
             }
+
+            fn shifts<T: Element>() -> bool {
+                size_of::<Self>() == 4 && matches!(T::KIND, Kind::Signed | Kind::Unsigned)
+            }
+
+            #[inline(always)]
+            fn to_mean_shifted<T: Element>(self, shift: u32) -> T {
+                // Half of the divisor carries into the quotient where the remainder is more, or as much and the quotient odd.
+                let carry = (1 << (shift - 1)) - 1 + ((self >> shift) & 1);
+                let rounded = (self + carry) >> shift;
+                let [least, most] = [<$t>::MIN, <$t>::MAX].map(|bound| T::from_f64(bound as f64).to_i64());
+                T::from_i64((rounded as i64).clamp(least, most))
+            }
+
+            #[inline(always)]
+            fn to_mean_by<T: Element, V: Vectors>(self, vectors: V, divisor: f64, reciprocal: f64) -> T {
+                if size_of::<Self>() == 4 {
+                    return whole::<T>(vectors.quotient(self as f64, divisor, reciprocal));
+                }
+                self.to_mean(divisor)
+            }
         }
     };
 }
@@ -121,6 +165,8 @@ pub(crate) struct Sum<V>(PhantomData<V>);
 impl<V: Addend> Monoid for Sum<V> {
     type Value = V;
     type Tag = ();
+    const IDEMPOTENT: bool = false;
+    const IN_LANES: bool = true;
 
     #[inline(always)]
     fn identity() -> (V, ()) {
@@ -133,7 +179,17 @@ impl<V: Addend> Monoid for Sum<V> {
     }
 
     #[inline(always)]
+    fn is_settled(_: V) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn is_same(_: V, _: V) -> bool {
+        true
+    }
+
+    #[inline(always)]
     fn run(values: &[V], _: &[()]) -> (V, ()) {
-        (run_in_lanes::<V, 32>(values, V::plus), ())
+        (run_in_lanes(values, V::plus), ())
     }
 }

@@ -44,6 +44,13 @@ pub(crate) struct Pattern {
     pub taps: Vec<Vec<isize>>,
 }
 
+impl Pattern {
+    /// Whether there is one output for each input.
+    pub fn is_single(&self) -> bool {
+        (self.outputs, self.inputs) == (1, 1)
+    }
+}
+
 /// One axis, solved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Spans {
