@@ -20,10 +20,10 @@ pub(crate) enum DivisorRule {
 /// How cells are first read. The first that fits is taken, in this order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Intake {
-    /// Whole windows are reduced straight from the array.
-    Windows,
     /// Rows are folded straight from the array, across the outer axes; what is left is reduced along.
     Rows,
+    /// Whole windows are reduced straight from the array.
+    Windows,
     /// Cells are staged.
     Staged,
 }
