@@ -60,10 +60,11 @@ pub(crate) struct Plan {
 const MANY_LANES: usize = 16;
 /// The most taps and phases of a pattern, and the most cells of a window that is reduced straight from the array.
 const TAPS: usize = 32;
-/// The most cells of such a window where neighbours share cells, for rows that are read cell by cell and for rows of which
-/// every second cell is: of 2x2 windows reading a cell again costs less than keeping it; of 3x3 windows it costs as much in rows
-/// of 112 and twice as much in rows of 28, but half of what staging even and odd cells costs.
-const SHARED_TAPS: [usize; 2] = [8, 12];
+/// The most cells of such a window where neighbours share cells: of 2x2 windows reading a cell again costs less than keeping it;
+/// of 3x3 windows it costs as much in rows of 112 and twice as much in rows of 28.
+const SHARED_TAPS: usize = 8;
+/// The same where neighbours begin two cells apart, or lie in lanes: 3x3 windows cost half of what staging them does.
+const SHARED_TAPS_APART: usize = 12;
 /// The fewest cells side by side that are reduced a vector at a time, and how many of such windows may share a cell.
 const ACROSS: usize = 8;
 const SHARED_ACROSS: usize = 5;
@@ -267,12 +268,12 @@ impl Plan {
         if long && last.spans.max_len() >= ACROSS {
             return taps <= cells.saturating_mul(SHARED_ACROSS);
         }
-        let (step, along_rows) = if many_lanes {
-            (self.lanes.stride_in, true)
-        } else {
-            (last.stride_in.saturating_mul(last.stride() as isize), self.lanes.len == 1 && last.spans.is_periodic(TAPS))
+        let along_rows = many_lanes || self.lanes.len == 1 && last.spans.is_periodic(TAPS);
+        let shared = match (many_lanes, self.lanes.stride_in, last.stride_in.saturating_mul(last.stride() as isize)) {
+            (false, _, 1) => SHARED_TAPS,
+            (false, _, 2) | (true, 1 | 2, _) => SHARED_TAPS_APART,
+            _ => cells,
         };
-        let shared = if let 1 | 2 = step { SHARED_TAPS[step as usize - 1] } else { cells };
         along_rows && taps <= TAPS && taps <= shared.max(cells)
     }
 
