@@ -37,7 +37,7 @@ pub(crate) trait Job: Sync {
     /// Reduces small windows straight from the array; returns whether they need the exact monoid. Jobs that only ever run
     /// staged plans need not know how.
     fn windows(&self, _: Level, _: &Reading<'_>, _: Monoids, _: &mut Cells<Self::Plain>) -> bool {
-        unreachable!("a job without this runs the plans of `Plan::split`, and those are staged")
+        unreachable!("a job without this puts pieces together, by a plan of `Plan::split` that is always staged")
     }
 
     /// Writes finished rows.

@@ -11,6 +11,17 @@ pub(crate) struct From<'a, M: Monoid> {
     pub tags: &'a [M::Tag],
 }
 
+impl<M: Monoid> From<'_, M> {
+    /// A block of `N` neighbours.
+    #[inline(always)]
+    pub fn load<const N: usize>(&self, at: usize) -> ([M::Value; N], [M::Tag; N]) {
+        let (mut values, mut tags) = ([M::Value::default(); N], [M::Tag::default(); N]);
+        values.copy_from_slice(&self.values[at..at + N]);
+        tags.copy_from_slice(&self.tags[at..at + N]);
+        (values, tags)
+    }
+}
+
 /// Writes runs of a destination.
 pub(crate) struct Into<'a, M: Monoid> {
     pub values: &'a mut [M::Value],
@@ -99,24 +110,16 @@ impl<M: Monoid> Combine<'_, M> {
     #[inline(always)]
     fn block<const N: usize>(&mut self, base: usize, to: usize) {
         let (mut values, mut tags) = match self.taps.first() {
-            Some(tap) => self.load::<N>(base + tap),
+            Some(tap) => self.from.load::<N>(base + tap),
             None => ([M::identity().0; N], [M::identity().1; N]),
         };
         for tap in self.taps.iter().skip(1) {
-            let (later, later_tags) = self.load::<N>(base + tap);
+            let (later, later_tags) = self.from.load::<N>(base + tap);
             for l in 0..N {
                 (values[l], tags[l]) = M::merge((values[l], tags[l]), (later[l], later_tags[l]));
             }
         }
         self.into.values[to..to + N].copy_from_slice(&values);
         self.into.tags[to..to + N].copy_from_slice(&tags);
-    }
-
-    #[inline(always)]
-    fn load<const N: usize>(&self, at: usize) -> ([M::Value; N], [M::Tag; N]) {
-        let (mut values, mut tags) = ([M::Value::default(); N], [M::Tag::default(); N]);
-        values.copy_from_slice(&self.from.values[at..at + N]);
-        tags.copy_from_slice(&self.from.tags[at..at + N]);
-        (values, tags)
     }
 }

@@ -1,6 +1,6 @@
 //! The row primitives, each a [`dispatch::Kernel`] that runs over one tile.
 //!
-//! `windows` reduces small windows straight from the array. For all others,
+//! `windows` reduces small windows, and folds rows, straight from the array. For all others,
 //! `stage` brings strided rows of an array into a work buffer; `combine` and `runs` reduce the buffer along one axis, large
 //! windows by way of a `ladder`; `finish` writes rows of the result; `route` sends gradients to the cells that won.
 

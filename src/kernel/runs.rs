@@ -57,21 +57,13 @@ impl<M: Monoid> Runs<'_, M> {
             let (value, tag) = M::run(&self.from.values[base..base + len], &self.from.tags[base..base + len]);
             return ([value; LANES], [tag; LANES]);
         }
-        let (mut values, mut tags) = self.pixel::<LANES>(base);
+        let (mut values, mut tags) = self.from.load::<LANES>(base);
         for t in 1..len {
-            let (later, later_tags) = self.pixel::<LANES>(base + t * step);
+            let (later, later_tags) = self.from.load::<LANES>(base + t * step);
             for l in 0..LANES {
                 (values[l], tags[l]) = M::merge((values[l], tags[l]), (later[l], later_tags[l]));
             }
         }
-        (values, tags)
-    }
-
-    #[inline(always)]
-    fn pixel<const LANES: usize>(&self, at: usize) -> ([M::Value; LANES], [M::Tag; LANES]) {
-        let (mut values, mut tags) = ([M::Value::default(); LANES], [M::Tag::default(); LANES]);
-        values.copy_from_slice(&self.from.values[at..at + LANES]);
-        tags.copy_from_slice(&self.from.tags[at..at + LANES]);
         (values, tags)
     }
 }

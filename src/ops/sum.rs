@@ -201,7 +201,9 @@ impl<T: Element, P: Position, V: Addend> Job for Seeking<T, P, V> {
     type Exact = Sum<V>;
 
     fn stage(&self, _: Level, _: &Staging<'_>, _: &mut Cells<Sum<V>>) -> bool {
-        unreachable!("`sought` is given straight plans alone, and `Plan::split` leaves windows of so few cells whole")
+        unreachable!(
+            "`sought` is given plans that read windows straight, and `Plan::split` leaves windows of so few cells whole"
+        )
     }
 
     fn windows(&self, level: Level, reading: &Reading<'_>, _: Monoids, into: &mut Cells<Sum<V>>) -> bool {

@@ -84,16 +84,6 @@ impl<V: Ordered> Monoid for MaxNan<V> {
     }
 
     #[inline(always)]
-    fn is_settled(_: V) -> bool {
-        true
-    }
-
-    #[inline(always)]
-    fn is_same(cell: V, result: V) -> bool {
-        cell == result
-    }
-
-    #[inline(always)]
     fn merge(earlier: (V, ()), later: (V, ())) -> (V, ()) {
         (if beats(later.0, earlier.0) { later.0 } else { earlier.0 }, ())
     }
@@ -143,16 +133,6 @@ impl<V: Ordered, P: Position> Monoid for ArgMaxNan<V, P> {
     #[inline(always)]
     fn identity() -> (V, P) {
         (V::LOWEST, P::default())
-    }
-
-    #[inline(always)]
-    fn is_settled(_: V) -> bool {
-        false
-    }
-
-    #[inline(always)]
-    fn is_same(cell: V, result: V) -> bool {
-        cell == result
     }
 
     #[inline(always)]

@@ -30,11 +30,17 @@ pub(crate) trait Monoid: Copy + Send + Sync + 'static {
     /// Whether cells may be merged in any order, if afterwards a result that is not settled is looked for among them.
     const IN_LANES: bool;
 
-    /// Whether the value of a result says all that there is to say.
-    fn is_settled(result: Self::Value) -> bool;
+    /// Whether the value of a result from lanes says all that there is to say.
+    #[inline(always)]
+    fn is_settled(_: Self::Value) -> bool {
+        true
+    }
 
-    /// Whether a cell is the one that a result comes from.
-    fn is_same(cell: Self::Value, result: Self::Value) -> bool;
+    /// Whether a cell is the one that an unsettled result comes from.
+    #[inline(always)]
+    fn is_same(_: Self::Value, _: Self::Value) -> bool {
+        false
+    }
 
     /// Reduces a run of cells. The order of operations depends on the length alone, so the bits do too.
     #[inline(always)]

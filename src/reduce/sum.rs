@@ -179,16 +179,6 @@ impl<V: Addend> Monoid for Sum<V> {
     }
 
     #[inline(always)]
-    fn is_settled(_: V) -> bool {
-        true
-    }
-
-    #[inline(always)]
-    fn is_same(_: V, _: V) -> bool {
-        true
-    }
-
-    #[inline(always)]
     fn run(values: &[V], _: &[()]) -> (V, ()) {
         (run_in_lanes(values, V::plus), ())
     }

@@ -291,7 +291,6 @@ def test_losses_come_first():
 
 
 def test_the_chart_has_a_row_for_each_cell_with_a_ratio():
-    pytest.importorskip("matplotlib")
     from ndpool.bench.chart import chart
 
     labels = [label.get_text() for label in chart(RECORD).axes[0].get_yticklabels()]

@@ -25,7 +25,7 @@ def prepare(cell: Cell, data: Data, threads: int) -> list[Job]:
     torch._dynamo.reset()  # noqa: SLF001 - or it refuses to compile after eight cells
     formats: list[tuple[str, Any]] = [("", None)]
     if cell.layout in ("NCHW", "NCDHW") and cell.step == 1:
-        formats.append(("cl", torch.channels_last if cell.rank == 2 else torch.channels_last_3d))  # noqa: PLR2004
+        formats.append(("cl", torch.channels_last if cell.rank == 2 else torch.channels_last_3d))  # noqa: PLR2004 - planes, or else volumes
     compilers = [name for name in (os.environ.get("CXX"), "g++", "clang++") if name and shutil.which(name)]
     jobs = []
     for name, memory_format in formats:
