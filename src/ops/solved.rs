@@ -27,12 +27,22 @@ impl Solved {
         rule: DivisorRule,
     ) -> Result<Self> {
         let len = |(&len, spans): (&usize, &Option<Spans>)| spans.as_ref().map_or(len, Spans::len_out);
-        let output_shape: Vec<usize> = shape.iter().zip(&spans).map(len).collect();
-        let cells = output_shape.iter().try_fold(1usize, |cells, &len| cells.checked_mul(len));
+        let output_shape = shape.iter().zip(&spans).map(len).collect();
+        Self { shape: shape.to_vec(), spans, output_shape, fill_value, rule }.holdable()
+    }
+
+    /// An operation that is known by its shapes alone: it has no windows.
+    pub(super) fn of_shapes(shape: &[usize], output_shape: Vec<usize>) -> Result<Self> {
+        let spans = vec![None; shape.len()];
+        Self { shape: shape.to_vec(), spans, output_shape, fill_value: None, rule: DivisorRule::None }.holdable()
+    }
+
+    fn holdable(self) -> Result<Self> {
+        let cells = self.output_shape.iter().try_fold(1usize, |cells, &len| cells.checked_mul(len));
         if cells.is_none_or(|cells| cells > isize::MAX as usize / 8) {
-            return Err(PoolError::value("output shape", Shape(&output_shape), "is more than an array can hold"));
+            return Err(PoolError::value("output shape", Shape(&self.output_shape), "is more than an array can hold"));
         }
-        Ok(Self { shape: shape.to_vec(), spans, output_shape, fill_value, rule })
+        Ok(self)
     }
 
     /// The shape it was solved for.

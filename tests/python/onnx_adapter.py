@@ -63,8 +63,22 @@ def average_pool(node, x):
     return [getattr(ndpool, f"avg_pool{rank}d")(x, count_include_pad=include_pad, **window)]
 
 
+def max_unpool(node, x, indices, output_shape=None):
+    """MaxUnpool: indices run through the whole tensor of the usual size; a larger shape is filled up with zeros."""
+    rank, window = window_of(attributes_of(node))
+    window = {name: window[name] for name in ("kernel_size", "stride")}
+    unpool = getattr(ndpool, f"max_unpool{rank}d")
+    lengths = zip(x.shape[2:], window["kernel_size"], window["stride"], strict=True)
+    cells = np.prod([(length - 1) * stride + kernel for length, kernel, stride in lengths])
+    y = unpool(x, indices % cells, **window)
+    if output_shape is None:
+        return [y]
+    return [np.pad(y, [(0, wanted - length) for wanted, length in zip(output_shape, y.shape, strict=True)])]
+
+
 OPERATORS = {
     "MaxPool": max_pool,
+    "MaxUnpool": max_unpool,
     "AveragePool": average_pool,
     "GlobalMaxPool": lambda node, x: [ndpool.global_max_pool(x, keepdims=True)],
     "GlobalAveragePool": lambda node, x: [ndpool.global_avg_pool(x, keepdims=True)],

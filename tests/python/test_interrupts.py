@@ -40,6 +40,8 @@ CALLS = {
     "indices": "ndpool.max_pool2d(endless, 2048, 2048, return_indices=True)",
     "adaptive": "ndpool.adaptive_avg_pool2d(endless, 2)",
     "vjp": "ndpool.vjp(ndpool.max_pool2d, endless, 4096)",
+    "unpooling": "ndpool.max_unpool2d(endless, np.broadcast_to(np.uint8(0), endless.shape), 1, 1, 2047)",
+    "fractional windows": "ndpool.fractional_max_pool2d(endless, 1000, 5)",
 }
 
 

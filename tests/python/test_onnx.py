@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 from onnx_adapter import OPERATORS, run_model
 
-POOLING = {"MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"}
+POOLING = {"MaxPool", "MaxUnpool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"}
 
 
 def with_pooling(cases):
@@ -65,6 +65,7 @@ def test_no_operator_was_left_out():
     names = " ".join(CASES)
     for part in (
         "maxpool_with_argmax",
+        "maxunpool_export",
         "averagepool_3d",
         "globalmaxpool",
         "globalaveragepool",
