@@ -5,7 +5,8 @@
 //! is the same engine run on transposed spans.
 //!
 //! **The map.** `window` is what the caller asks of one axis, `spans` what kernels see of it, `reduce` the monoids,
-//! `kernel` the row primitives, `engine` the traversal in tiles, `parallel` the threads, `ops` the public operations.
+//! `kernel` the row primitives, `modes` what no monoid can say, `engine` the traversal in tiles or window by window,
+//! `parallel` the threads, `ops` the public operations.
 //!
 //! ```
 //! use ndarray::Array4;
@@ -37,6 +38,7 @@ pub mod element;
 mod engine;
 mod error;
 mod kernel;
+mod modes;
 mod ops;
 pub mod parallel;
 mod reduce;
@@ -51,8 +53,9 @@ mod python;
 pub use element::Element;
 pub use error::{PoolError, Result};
 pub use kernel::dispatch::Level;
-pub use ops::{Pool, Pullback, Solved};
-pub use window::{Padding, Window};
+pub use modes::{Choice, QuantileMethod, Rank, Statistic};
+pub use ops::{Duplicates, FractionalPool, Pool, Pullback, Solved, Unpool};
+pub use window::{Blocks, Boundary, Padding, Side, Window};
 
 /// The examples of the README, as tests.
 #[cfg(doctest)]

@@ -151,10 +151,18 @@ impl<T: Copy> Raw<T> {
     /// Reads `into.len()` elements, `stride` apart.
     #[inline(always)]
     pub fn gather<U>(self, offset: isize, stride: isize, into: &mut [U], map: impl Fn(T) -> U) {
-        if into.is_empty() {
+        let n = into.len();
+        if n == 0 {
             return;
         }
-        self.check(offset, stride, into.len());
+        self.check(offset, stride, n);
+        if stride == 1 {
+            // A loop of its own, so that it vectorises.
+            for (value, &x) in into.iter_mut().zip(self.row(offset, n)) {
+                *value = map(x);
+            }
+            return;
+        }
         for (j, value) in into.iter_mut().enumerate() {
             // SAFETY: the first and the last of these elements were just checked to lie within the array.
             *value = map(unsafe { *self.pointer.offset(offset + j as isize * stride) });
@@ -195,6 +203,17 @@ impl<'a, T: Copy> View<'a, T> {
 }
 
 impl<T: Copy> View<'_, T> {
+    /// The elements in C order of the axes taken in the given order, those of broadcast axes once.
+    pub fn without_repeats(&self, order: &[usize]) -> crate::Result<Vec<T>>
+    where
+        T: Default,
+    {
+        let once = |axis: usize| if self.strides[axis] == 0 { self.shape[axis].min(1) } else { self.shape[axis] };
+        let shape: Vec<usize> = (0..self.shape.len()).map(once).collect();
+        let once = View { raw: self.raw, shape: &shape, strides: self.strides, lifetime: PhantomData };
+        once.in_order(order)
+    }
+
     /// The elements in C order of the axes taken in the given order.
     pub fn in_order(&self, order: &[usize]) -> crate::Result<Vec<T>>
     where

@@ -143,8 +143,71 @@ impl Window {
             kernel: self.kernel,
             stride: self.stride,
             dilation: self.dilation,
-            before: lo as usize,
+            before: lo as isize,
             after: hi as usize,
         }))
+    }
+}
+
+/// What becomes of cells at the end of an axis that fill no block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boundary {
+    /// They are an error.
+    Exact,
+    /// They are left out.
+    Trim,
+    /// Padding, which holds no data, completes their block.
+    Pad,
+    /// They are a smaller block.
+    Partial,
+}
+
+/// Where the blocks of an axis are counted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The first cell: what fills no block is at the end.
+    Left,
+    /// The last cell: what fills no block is at the beginning.
+    Right,
+}
+
+/// The blocks of one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocks {
+    /// Cells of a block.
+    pub factor: usize,
+    /// What becomes of cells that fill no block.
+    pub boundary: Boundary,
+    /// Where they are.
+    pub side: Side,
+}
+
+impl Blocks {
+    /// Solves the blocks on an axis of `len` cells.
+    pub(crate) fn solve(&self, len: usize) -> Result<Spans> {
+        let Self { factor, boundary, side } = *self;
+        if factor == 0 || len == 0 {
+            return Window::new(factor).solve(len);
+        }
+        let (whole, rest) = (len / factor, len % factor);
+        let refuse = |rule: &str| Err(PoolError::value("factor", factor, format!("{rule} the axis of {len} cells")));
+        match boundary {
+            Boundary::Exact if rest > 0 => return refuse("must divide"),
+            Boundary::Trim if whole == 0 => return refuse("leaves no block of"),
+            _ => {}
+        }
+        let missing = (factor - rest) % factor;
+        if len.checked_add(missing).is_none_or(|cells| cells > isize::MAX as usize / 2) {
+            return refuse("is too large for");
+        }
+        let (before, after) = match (boundary, side) {
+            (Boundary::Trim, Side::Right) => (-(rest as isize), 0),
+            (Boundary::Pad, Side::Left) => (0, missing),
+            (Boundary::Pad | Boundary::Partial, Side::Right) => (missing as isize, 0),
+            _ => (0, 0),
+        };
+        let len_out = if boundary == Boundary::Trim { whole } else { len.div_ceil(factor) };
+        let window = Regular { len_in: len, len_out, kernel: factor, stride: factor, dilation: 1, before, after };
+        Ok(Spans::Regular(window))
     }
 }

@@ -87,8 +87,8 @@ impl Pooled {
         }
         match &self.spans {
             Spans::Regular(r) => {
-                let first = (start * r.stride).checked_sub(r.before)?;
-                let last = (end - 1) * r.stride - r.before;
+                let first = usize::try_from(r.first(start)).ok()?;
+                let last = r.first(end - 1) as usize;
                 (last + r.extent() <= r.len_in).then_some(first)
             }
             Spans::Groups { size, .. } => Some(start * size),

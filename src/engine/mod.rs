@@ -1,14 +1,17 @@
 //! The traversal: a call is solved into a [`Plan`], cut into tiles, and each tile is staged, reduced and finished.
 
 mod axes;
+mod blocks;
 mod geometry;
 mod plan;
 mod route;
 mod tile;
+mod visit;
 
 pub(crate) use axes::{AxisRequest, Codes};
 pub(crate) use plan::{DivisorRule, Intake, Order, Plan};
-pub(crate) use route::{Offsets, Routed, RoutedAxis, Winners, gather, scatter};
+pub(crate) use route::{NOWHERE, Offsets, Routed, RoutedAxis, Winners, gather, reserve, scatter};
+pub(crate) use visit::{At, Field, Gathered, Owned, Reader, Visit, Writer, fastest_last};
 
 use std::marker::PhantomData;
 
@@ -124,7 +127,7 @@ fn run_in_pieces<J: Job + ?Sized>(job: &J, pieces: &Plan, whole: &Plan, parallel
 }
 
 /// The offset of cell `index`, in C order, of axes given by length and stride.
-fn offset_of(mut index: usize, axes: &[(usize, isize)]) -> isize {
+pub(crate) fn offset_of(mut index: usize, axes: &[(usize, isize)]) -> isize {
     let mut offset = 0;
     for &(len, stride) in axes.iter().rev() {
         offset += (index % len) as isize * stride;

@@ -28,11 +28,15 @@ pub(crate) enum Intake {
     Staged,
 }
 
-/// Whether cells have to be merged in C order, so that the first of equal ones wins.
+/// In which order cells are merged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Order {
+    /// In any.
     Any,
+    /// In C order, so that the first of equal ones wins.
     C,
+    /// In any, but not straight from the array: what is merged is made from cells that were staged.
+    Staged,
 }
 
 /// A solved call.
@@ -50,6 +54,7 @@ pub(crate) struct Plan {
     pub lanes_chunk: usize,
     /// How cells are first read.
     pub intake: Intake,
+    order: Order,
     /// What cells are divided by on their way in, and results on their way out.
     pub divisors: [DivisorRule; 2],
     /// Whether tags are codes of cells within their windows, where these go straight.
@@ -156,10 +161,11 @@ impl Plan {
             lanes,
             lanes_chunk: 1,
             intake: Intake::Staged,
+            order,
             divisors,
             codes,
         };
-        plan.intake = plan.intake(order);
+        plan.intake = plan.intake();
         plan.choose_passes();
         plan.choose_tiles();
         plan
@@ -227,10 +233,10 @@ impl Plan {
     }
 
     /// How cells are read: a divisor before the sum has to be staged.
-    fn intake(&self, order: Order) -> Intake {
-        if self.divisors[0] != DivisorRule::None {
+    fn intake(&self) -> Intake {
+        if self.divisors[0] != DivisorRule::None || self.order == Order::Staged {
             Intake::Staged
-        } else if order == Order::Any && self.codes.is_none() && self.folds_rows() {
+        } else if self.order == Order::Any && self.codes.is_none() && self.folds_rows() {
             Intake::Rows
         } else if self.goes_straight() {
             Intake::Windows
@@ -394,7 +400,7 @@ impl Plan {
             let step = place(piece.len);
             (piece.strides_out, whole.stride_in) = ([step; 2], step);
         }
-        let straight = pieces.codes.is_none() && pieces.goes_straight();
+        let straight = self.order != Order::Staged && pieces.codes.is_none() && pieces.goes_straight();
         pieces.intake = if straight { Intake::Windows } else { Intake::Staged };
         whole.intake = Intake::Staged;
         for plan in [&mut pieces, &mut whole] {

@@ -116,7 +116,10 @@ pub(crate) struct Routed {
 }
 
 /// The first cell of a window without cells: far outside.
-const NOWHERE: i64 = i64::MIN;
+const OUTSIDE: i64 = i64::MIN;
+
+/// The offset of the winner of a window that has none: far outside too, wherever its first cell is.
+pub(crate) const NOWHERE: u64 = 1 << 62;
 
 /// A band and what touches it.
 struct Band {
@@ -190,13 +193,13 @@ impl Routed {
         for (j, (axis, &flat)) in self.pooled.iter().zip(&self.flats).enumerate() {
             let range = if j == 0 { windows.clone() } else { 0..axis.outputs() };
             let start = |o: usize| match &axis.spans {
-                Some(spans) if spans.at(o).len == 0 => NOWHERE,
+                Some(spans) if spans.at(o).len == 0 => OUTSIDE,
                 Some(spans) if coded => (spans.first(o) as i64).wrapping_mul(flat as i64),
                 Some(spans) => (spans.at(o).start * flat) as i64,
                 None => (o * flat) as i64,
             };
             let add = |base: i64, start: i64| {
-                if base == NOWHERE || start == NOWHERE { NOWHERE } else { base.wrapping_add(start) }
+                if base == OUTSIDE || start == OUTSIDE { OUTSIDE } else { base.wrapping_add(start) }
             };
             let mut next = try_vec(firsts.len().saturating_mul(range.len()))?;
             next.extend(firsts.iter().flat_map(|&base| range.clone().map(move |o| add(base, start(o)))));
@@ -282,7 +285,7 @@ pub(crate) fn scatter<T: Element>(
             offsets.stage(level, rows, places);
             let mut firsts = routed.firsts(&part, offsets.coded())?;
             let base = (band.cells.start * routed.flats[0]) as i64;
-            for first in firsts.iter_mut().filter(|first| **first != NOWHERE) {
+            for first in firsts.iter_mut().filter(|first| **first != OUTSIDE) {
                 *first = first.wrapping_sub(base);
             }
             let (cotangents, offsets) = (&values[..len], &places[..len]);
@@ -374,7 +377,7 @@ impl Routed {
 }
 
 /// Makes a buffer at least so long.
-fn reserve<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> Result<()> {
+pub(crate) fn reserve<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> Result<()> {
     if buffer.len() < len {
         *buffer = try_vec(len)?;
         buffer.resize(len, T::default());

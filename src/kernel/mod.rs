@@ -8,9 +8,11 @@ pub(crate) mod combine;
 pub(crate) mod dispatch;
 pub(crate) mod finish;
 pub(crate) mod ladder;
+pub(crate) mod math;
 pub(crate) mod route;
 pub(crate) mod runs;
 pub(crate) mod stage;
+pub(crate) mod terms;
 pub(crate) mod windows;
 
 use crate::reduce::Monoid;

@@ -36,6 +36,14 @@ impl Rows<'_> {
         self.cells() * self.phases * self.lanes
     }
 
+    /// The cells of a phase that lie on the axis.
+    #[inline(always)]
+    pub fn on_axis_of(&self, phase: usize) -> std::ops::Range<usize> {
+        let (begin, held) = self.on_axis();
+        let cell = |position: usize| position.saturating_sub(phase).div_ceil(self.phases);
+        cell(begin)..cell(begin + held)
+    }
+
     /// Positions that lie on the axis: the first of them, counted from the first staged, and their number.
     #[inline(always)]
     fn on_axis(&self) -> (usize, usize) {

@@ -3,10 +3,12 @@
 use ndarray::{ArrayD, ArrayView, Dimension};
 
 use super::extreme::{Second, extreme};
+use super::indexed::IndexMap;
 use super::solved::{Solved, zeros};
+use super::statistic::{Placed, StatisticMap};
 use super::sum::{Lowering, Sought, mean_gradient, sought, sum};
 use crate::element::{Element, Kind};
-use crate::engine::{self, Codes, DivisorRule, Intake, Offsets, Routed, RoutedAxis, Winners};
+use crate::engine::{self, At, Codes, DivisorRule, Field, Intake, NOWHERE, Offsets, Routed, RoutedAxis, Winners};
 use crate::error::{PoolError, Result, Shape, try_vec};
 use crate::parallel::Parallel;
 use crate::spans::Spans;
@@ -17,8 +19,12 @@ use crate::strided::{Raw, View, ViewMut};
 pub enum Differentiable {
     /// Of a sum or a mean.
     Mean(MeanMap),
-    /// Of a max or a min.
+    /// Of a max, a min, or another choice.
     Route(RouteMap),
+    /// Of a statistic.
+    Statistic(StatisticMap),
+    /// Of an unpooling or a fractional pooling.
+    Index(IndexMap),
 }
 
 /// The derivative of one call on an array of `T`.
@@ -62,6 +68,8 @@ impl Differentiable {
         match self {
             Self::Mean(map) => &map.solved,
             Self::Route(map) => &map.solved,
+            Self::Statistic(map) => &map.solved,
+            Self::Index(map) => map.solved(),
         }
     }
 
@@ -75,6 +83,12 @@ impl Differentiable {
         match self {
             Self::Mean(map) => map.pull(dy, dx, parallel),
             Self::Route(map) => map.pull(dy, dx, parallel),
+            Self::Statistic(map) => {
+                expect_shape("dy", dy.shape(), map.solved.output_shape())?;
+                let dy = Field { reader: &dy.raw(), strides: dy.strides() };
+                map.pull(dy, (&dx.raw(), dx.strides()), None, parallel).map(|_| ())
+            }
+            Self::Index(map) => map.pull(dy, dx, parallel),
         }
     }
 
@@ -88,11 +102,17 @@ impl Differentiable {
         match self {
             Self::Mean(map) => map.push(dx, dy, parallel),
             Self::Route(map) => map.push(dx, dy, parallel),
+            Self::Statistic(map) => {
+                expect_shape("dx", dx.shape(), map.solved.shape())?;
+                let dx = Field { reader: &dx.raw(), strides: dx.strides() };
+                map.push(dx, None, 0.0, (&dy.raw(), dy.strides()), parallel)
+            }
+            Self::Index(map) => map.push(dx, dy, parallel),
         }
     }
 }
 
-fn expect_shape(argument: &'static str, given: &[usize], expected: &[usize]) -> Result<()> {
+pub(super) fn expect_shape(argument: &'static str, given: &[usize], expected: &[usize]) -> Result<()> {
     if given == expected {
         return Ok(());
     }
@@ -113,7 +133,7 @@ fn is_nothing<Y: Element, T: Element>(solved: &Solved, dy: &View<'_, Y>, dx: &Vi
     Ok(nothing)
 }
 
-fn expect_float<T: Element>() -> Result<()> {
+pub(super) fn expect_float<T: Element>() -> Result<()> {
     if T::KIND == Kind::Float {
         return Ok(());
     }
@@ -158,7 +178,7 @@ impl MeanMap {
     }
 }
 
-/// The derivative of a max or a min: for each output, where in its window the winner was.
+/// The derivative of a max, a min or another choice: for each output, where in its window the winner was.
 #[derive(Clone, Debug)]
 pub struct RouteMap {
     solved: Solved,
@@ -196,8 +216,9 @@ impl Stored {
 }
 
 impl RouteMap {
-    /// Makes room for the winners of an array with the given strides.
-    pub(crate) fn new<T: Element>(solved: &Solved, strides: &[isize]) -> Result<Self> {
+    /// Makes room for the winners of an array with the given strides. Windows that have real cells may have no winner if
+    /// `missing`.
+    pub(crate) fn new<T: Element>(solved: &Solved, strides: &[isize], missing: bool) -> Result<Self> {
         expect_float::<T>()?;
         let shape = solved.output_shape();
         // The fastest axis of the array is the fastest of the winners too.
@@ -228,7 +249,7 @@ impl RouteMap {
             digits: Vec::new(),
             table: Vec::new(),
         };
-        if codes <= 1 << 16 && largest < 1 << 51 {
+        if codes + u64::from(missing) <= 1 << 16 && largest < 1 << 51 {
             map.table.push(0);
             for &(most, step) in &taps {
                 map.digits.push((step as f64, map.table.len() as f64));
@@ -236,6 +257,13 @@ impl RouteMap {
             }
             map.digits.reverse();
             largest = codes - 1;
+            if missing {
+                // One code more: that of no cell.
+                map.table.push(NOWHERE);
+                largest = codes;
+            }
+        } else if missing {
+            largest = NOWHERE;
         }
         map.stored = Stored::new(len, largest)?;
         Ok(map)
@@ -257,6 +285,51 @@ impl RouteMap {
         };
         let second = Second::Winners { winners, digits: &self.digits, strides: &self.strides };
         extreme(x, &self.solved, reversed, y, &second, parallel)
+    }
+
+    /// Keeps winners one by one, given by their flat index.
+    pub(crate) fn recorder(&mut self) -> Box<Placed<'_>> {
+        let Self { solved, stored, strides, table, .. } = self;
+        let winners = match stored {
+            Stored::U8(winners) => Winners::U8(Raw::of(winners)),
+            Stored::U16(winners) => Winners::U16(Raw::of(winners)),
+            Stored::U32(winners) => Winners::U32(Raw::of(winners)),
+            Stored::U64(winners) => Winners::U64(Raw::of(winners)),
+        };
+        let coded = !table.is_empty();
+        // Of each pooled axis: its step in the flat index, and what one cell of a window more adds to the code.
+        let mut axes = Vec::new();
+        let (mut flat, mut code) = (1, 1);
+        for (axis, spans) in solved.spans().iter().enumerate().rev() {
+            if let Some(spans) = spans {
+                axes.push((axis, flat, code));
+                flat *= solved.shape()[axis] as u64;
+                code *= spans.taps().max(1) as u64;
+            }
+        }
+        Box::new(move |at: &At, winner: Option<u64>| {
+            let tap = |axis: usize, position: u64| {
+                let spans = &solved.spans()[axis];
+                let first = spans.as_ref().map_or(0, |spans| spans.first(at.index[axis]));
+                (position as i64 - first as i64) as u64 / at.spans[axis].step as u64
+            };
+            let code = match winner {
+                None if coded => table.len() as u64 - 1,
+                None => NOWHERE,
+                Some(winner) => axes.iter().fold(0, |sum, &(axis, flat, code)| {
+                    let position = winner / flat % solved.shape()[axis] as u64;
+                    let from_start = position - at.spans[axis].start as u64;
+                    sum + if coded { tap(axis, position) * code } else { from_start * flat }
+                }),
+            };
+            let place = at.offset(strides);
+            match winners {
+                Winners::U8(winners) => winners.scatter(place, 1, 1, |_| code as u8),
+                Winners::U16(winners) => winners.scatter(place, 1, 1, |_| code as u16),
+                Winners::U32(winners) => winners.scatter(place, 1, 1, |_| code as u32),
+                Winners::U64(winners) => winners.scatter(place, 1, 1, |_| code),
+            }
+        })
     }
 
     /// The winners, to read.

@@ -12,12 +12,13 @@ use crate::error::{PoolError, Result, Shape};
 use crate::parallel::Parallel;
 use crate::spans::{Bins, Spans};
 use crate::strided::{View, ViewMut};
-use crate::window::Window;
+use crate::window::{Blocks, Boundary, Side, Window};
 
 /// How one axis is pooled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extent {
     Window(Window),
+    Blocks(Blocks),
     Adaptive(usize),
     Global,
 }
@@ -43,6 +44,7 @@ pub struct Pool {
     count_include_pad: bool,
     divisor: Option<i64>,
     fill_value: Option<f64>,
+    pub(super) omit_nan: bool,
 }
 
 impl Pool {
@@ -58,6 +60,22 @@ impl Pool {
         Self::of(sizes.iter().map(|&size| Extent::Window(Window::new(size))).collect())
     }
 
+    /// Pools blocks of the given sizes; what becomes of cells that fill no block is up to `boundary`, and where they are to
+    /// `side`.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use ndpool::{Boundary, Pool, Side};
+    ///
+    /// let pool = Pool::coarse(&[2], Boundary::Partial, Side::Right);
+    /// assert_eq!(pool.max(&array![4, 7, 5].view())?, array![4, 7].into_dyn());
+    /// # Ok::<(), ndpool::PoolError>(())
+    /// ```
+    #[must_use]
+    pub fn coarse(factors: &[usize], boundary: Boundary, side: Side) -> Self {
+        Self::of(factors.iter().map(|&factor| Extent::Blocks(Blocks { factor, boundary, side })).collect())
+    }
+
     /// Pools to the given output sizes: bin `o` of `m` on an axis of `n` covers `floor(o n / m) .. ceil((o + 1) n / m)`.
     #[must_use]
     pub fn adaptive(sizes: &[usize]) -> Self {
@@ -71,7 +89,7 @@ impl Pool {
     }
 
     fn of(extents: Vec<Extent>) -> Self {
-        Self { extents, axes: None, count_include_pad: false, divisor: None, fill_value: None }
+        Self { extents, axes: None, count_include_pad: false, divisor: None, fill_value: None, omit_nan: false }
     }
 
     /// Sets the axes to pool, one for each window.
@@ -109,6 +127,23 @@ impl Pool {
     #[must_use]
     pub fn fill_value(mut self, value: f64) -> Self {
         self.fill_value = Some(value);
+        self
+    }
+
+    /// Leaves NaN out of [`Pool::statistic`] and [`Pool::choice`]. Windows of nothing else have the fill value, or NaN.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use ndpool::{Pool, Statistic};
+    ///
+    /// let pool = Pool::blocks(&[2]).omit_nan(true);
+    /// let y = pool.statistic(&array![4.0, f64::NAN, 1.0, 2.0].view(), &Statistic::Mean)?;
+    /// assert_eq!(y, array![4.0, 1.5].into_dyn());
+    /// # Ok::<(), ndpool::PoolError>(())
+    /// ```
+    #[must_use]
+    pub fn omit_nan(mut self, omit: bool) -> Self {
+        self.omit_nan = omit;
         self
     }
 
@@ -338,7 +373,7 @@ impl Pool {
     ) -> Result<(ArrayD<T>, Pullback<T>)> {
         let solved = self.solve(x.shape())?;
         let x = View::from(x);
-        let mut map = RouteMap::new::<T>(&solved, x.strides())?;
+        let mut map = RouteMap::new::<T>(&solved, x.strides(), false)?;
         let y = filled(&solved, |y| map.record(&x, reversed, y, &Parallel::default()))?;
         Ok((y, Pullback::new(Differentiable::Route(map))))
     }
@@ -372,6 +407,7 @@ fn solve_extent(extent: Extent, len: usize) -> Result<Spans> {
     let empty = || PoolError::value("x", "an axis of length 0", "cannot be pooled: a pooled axis needs a cell");
     match extent {
         Extent::Window(window) => window.solve(len),
+        Extent::Blocks(blocks) => blocks.solve(len),
         _ if len == 0 => Err(empty()),
         Extent::Adaptive(size) if size > isize::MAX as usize => {
             Err(PoolError::value("output_size", size, "is more than an array can hold"))
@@ -382,7 +418,10 @@ fn solve_extent(extent: Extent, len: usize) -> Result<Spans> {
 }
 
 /// A new array of the result's shape, filled by `fill`.
-fn filled<T: Element>(solved: &Solved, fill: impl FnOnce(&ViewMut<'_, T>) -> Result<()>) -> Result<ArrayD<T>> {
+pub(super) fn filled<T: Element>(
+    solved: &Solved,
+    fill: impl FnOnce(&ViewMut<'_, T>) -> Result<()>,
+) -> Result<ArrayD<T>> {
     let mut y = zeros(solved.output_shape())?;
     let place = ViewMut::from(&mut y);
     fill(&place)?;

@@ -93,14 +93,14 @@ impl<T: Element, V: Addend> Job for Forward<'_, T, V> {
 }
 
 /// Where sums go.
-trait Outlet<V>: Sync {
+pub(crate) trait Outlet<V>: Sync {
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &[V]);
 }
 
-struct Output<V, Y> {
-    y: Raw<Y>,
-    mean: bool,
-    sums: PhantomData<V>,
+pub(super) struct Output<V, Y> {
+    pub y: Raw<Y>,
+    pub mean: bool,
+    pub sums: PhantomData<V>,
 }
 
 impl<V: Addend, Y: Element> Outlet<V> for Output<V, Y> {

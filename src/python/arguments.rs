@@ -26,6 +26,15 @@ pub(super) fn flag(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
     })
 }
 
+/// A real number.
+pub(super) fn number(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    let real = if value.cast::<PyString>().is_ok() { None } else { value.extract::<f64>().ok() };
+    real.ok_or_else(|| {
+        let name = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
+        PyTypeError::new_err(format!("{argument}: {} ({name}) must be a number", shown(value)))
+    })
+}
+
 /// An integer, through `__index__`: never a float, never a string, never cut to fit.
 pub(super) fn integer(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
     let refuse = || {
@@ -214,4 +223,17 @@ pub(super) fn axes(value: &Bound<'_, PyAny>, rank: usize) -> PyResult<Vec<usize>
         axes.push(place as usize);
     }
     Ok(axes)
+}
+
+/// A value by its name.
+pub(super) fn one_of<T: Copy>(argument: &str, name: &Bound<'_, PyAny>, values: &[(&str, T)]) -> PyResult<T> {
+    let Ok(given) = name.cast::<PyString>() else {
+        return Err(PyTypeError::new_err(format!("{argument}: {} must be a str", shown(name))));
+    };
+    let given = given.to_cow()?;
+    values.iter().find(|(known, _)| *known == given).map(|&(_, value)| value).ok_or_else(|| {
+        let names: Vec<String> = values.iter().map(|(name, _)| format!("'{name}'")).collect();
+        let rule = names.split_last().map_or(String::new(), |(last, names)| format!("{} or {last}", names.join(", ")));
+        PyValueError::new_err(format!("{argument}: {} must be {rule}", shown(name)))
+    })
 }

@@ -365,6 +365,27 @@ impl<'py> Array<'py> {
         }
     }
 
+    /// Repeats the array along axes of one cell, and along axes that it lacks, as NumPy does.
+    pub fn broadcast(&mut self, argument: &str, shape: &[usize]) -> PyResult<()> {
+        let fits = |(&own, &len): (&usize, &usize)| own == len || own == 1;
+        let missing = shape.len().checked_sub(self.shape.len());
+        let Some(missing) = missing.filter(|&missing| self.shape.iter().zip(&shape[missing..]).all(fits)) else {
+            let message = format!(
+                "{argument}: an array of shape {} cannot be broadcast to the shape of x, {}",
+                Shape(&self.shape),
+                Shape(shape)
+            );
+            return Err(PyValueError::new_err(message));
+        };
+        let stride = |axis: usize| match axis.checked_sub(missing) {
+            Some(own) if self.shape[own] == shape[axis] => self.strides[own],
+            _ => 0,
+        };
+        self.strides = (0..shape.len()).map(stride).collect();
+        self.shape = shape.to_vec();
+        Ok(())
+    }
+
     /// To read. `T` is the element type of `self.dtype`.
     pub fn view<T: crate::Element>(&self) -> View<'_, T> {
         debug_assert_eq!(T::NAME, self.dtype.name());

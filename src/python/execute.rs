@@ -2,49 +2,16 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::PyTuple;
 
-use super::arguments::shown;
 use super::array::{Array, DType, descr_of, kept, with_dtype};
 use super::error::compute;
-use super::gradient::{Recorded, Tape};
+use super::gradient::{Beside, Recorded, Tape};
+use super::mode::{Mode, Reduction};
+use super::visited;
 use crate::element::Element;
 use crate::ops::{self, Differentiable, Lowering, MeanMap, RouteMap, Second, Solved};
 use crate::strided::ViewMut;
-
-/// What is computed of each window.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Mode {
-    Max,
-    Min,
-    Sum,
-    Avg,
-    Count,
-}
-
-impl Mode {
-    pub fn parse(mode: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let Ok(name) = mode.cast::<PyString>() else {
-            let message = format!("mode: {} ({}) must be a str", shown(mode), mode.get_type().name()?);
-            return Err(PyTypeError::new_err(message));
-        };
-        Ok(match &*name.to_cow()? {
-            "max" => Self::Max,
-            "min" => Self::Min,
-            "sum" => Self::Sum,
-            "avg" => Self::Avg,
-            "count" => Self::Count,
-            _ => {
-                let message = format!("mode: {} must be one of max, min, sum, avg, count", shown(mode));
-                return Err(PyValueError::new_err(message));
-            }
-        })
-    }
-
-    fn is_extreme(self) -> bool {
-        matches!(self, Self::Max | Self::Min)
-    }
-}
 
 /// Options that some modes have and others do not.
 #[derive(Default)]
@@ -55,6 +22,27 @@ pub(super) struct Options<'a, 'py> {
     pub min_count: usize,
     /// Axes that the result does not keep.
     pub dropped: &'a [usize],
+    /// Which cells are valid, of the shape of `x`; all, if there is none.
+    pub valid: Option<&'a Array<'py>>,
+    /// Whether NaN is not.
+    pub omit: bool,
+    /// Weights or logits, of the shape of `x`, and how they were given.
+    pub beside: Option<(&'a Array<'py>, Beside)>,
+    /// Whether cells weigh as much as the part of them that lies in their bin.
+    pub overlap: bool,
+}
+
+impl Options<'_, '_> {
+    /// Whether windows have to be visited one by one.
+    fn visits(&self, mode: Mode) -> bool {
+        let special = matches!(mode.reduction, Reduction::Statistic(_) | Reduction::Choice(_));
+        special || self.leave_out() || self.beside.is_some() || self.overlap
+    }
+
+    /// Whether real cells may be left out.
+    pub fn leave_out(&self) -> bool {
+        self.valid.is_some() || self.omit
+    }
 }
 
 /// Pools `x` as solved: finds the places for results, computes, and wraps.
@@ -66,10 +54,7 @@ pub(super) fn execute<'py>(
     out: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = x.object().py();
-    if options.return_indices && !mode.is_extreme() {
-        return Err(PyTypeError::new_err("return_indices: only modes 'max' and 'min' have this option"));
-    }
-    let (dtype, descr) = result_dtype(x.dtype, mode, options.dtype)?;
+    let (dtype, descr) = result_dtype(x.dtype, mode, options)?;
     let shape = kept(solved.output_shape(), options.dropped);
     let tape = out.and_then(|out| out.cast_exact::<Tape>().ok());
     let out = match tape {
@@ -81,26 +66,39 @@ pub(super) fn execute<'py>(
         Some(out) => Array::target(out, dtype, &shape, inputs),
         None => x.like(dtype, descr, &shape, options.dropped),
     };
-    let mut y = place(&values_out, dtype, descr.as_ref(), &[x])?;
+    let read: Vec<&Array<'py>> =
+        [Some(x), options.valid, options.beside.as_ref().map(|&(array, _)| array)].into_iter().flatten().collect();
+    let mut y = place(&values_out, dtype, descr.as_ref(), &read)?;
     let mut indices = None;
     if options.return_indices {
-        indices = Some(place(&indices_out, DType::I64, None, &[x, &y])?);
+        indices = Some(place(&indices_out, DType::I64, None, &[&read[..], &[&y]].concat())?);
     }
-    let fill = fill_value(py, solved, options, dtype)?;
+    let visits = options.visits(mode);
+    let fill = fill_value(py, x, solved, mode, options, dtype)?;
     y.expand(options.dropped);
     if let Some(indices) = &mut indices {
         indices.expand(options.dropped);
     }
-    let map = run(py, x, solved, mode, &y, indices.as_ref(), tape.is_some())?;
     let least = options.min_count.max(1);
-    if let Some(fill) = fill {
+    let map = if visits {
+        visited::run(py, x, solved, mode, options, &y, indices.as_ref(), fill.as_ref(), tape.is_some())?
+    } else {
+        run(py, x, solved, mode, &y, indices.as_ref(), tape.is_some())?
+    };
+    if let Some(fill) = fill
+        && !visits
+    {
         with_dtype!(dtype, T => solved.fill(&y.view_mut::<T>(), fill.view::<T>().raw().row(0, 1)[0], least));
         if let Some(indices) = &indices {
             solved.fill(&indices.view_mut::<i64>(), -1, least);
         }
     }
     if let (Some(tape), Some(map)) = (tape, map) {
-        tape.borrow_mut().record(Recorded::new(py, x, dtype, map, options.dropped, least))?;
+        let beside = options.beside.as_ref().map(|(_, beside)| beside.clone());
+        // Visited windows know themselves which of them have a value.
+        let least = if visits { 1 } else { least };
+        let recorded = Recorded::new(py, x, dtype, map, options.dropped, least).with(beside, mode.parameter);
+        tape.borrow_mut().record(recorded)?;
     }
     let values = wrap(x, y, values_out)?;
     match indices {
@@ -121,11 +119,11 @@ fn run(
 ) -> PyResult<Option<Differentiable>> {
     let cells = x.len() + y.len();
     let empty = y.len() == 0;
-    match mode {
-        Mode::Max | Mode::Min => with_dtype!(x.dtype, T => {
-            let reversed = mode == Mode::Min;
+    match mode.reduction {
+        Reduction::Max | Reduction::Min => with_dtype!(x.dtype, T => {
+            let reversed = mode.reduction == Reduction::Min;
             let (x, y) = (x.view::<T>(), y.view_mut::<T>());
-            let mut map = if taped { Some(RouteMap::new::<T>(solved, x.strides())?) } else { None };
+            let mut map = if taped { Some(RouteMap::new::<T>(solved, x.strides(), false)?) } else { None };
             if !empty {
                 compute(py, cells, |parallel| {
                     if let Some(indices) = indices {
@@ -140,21 +138,22 @@ fn run(
             }
             Ok(map.map(Differentiable::Route))
         }),
-        Mode::Sum | Mode::Avg => {
-            let lowering = if mode == Mode::Sum { Lowering::Sum } else { Lowering::Mean(solved.rule) };
+        Reduction::Sum | Reduction::Avg => {
+            let lowering = if mode.reduction == Reduction::Sum { Lowering::Sum } else { Lowering::Mean(solved.rule) };
             let map = if taped { Some(with_dtype!(x.dtype, T => MeanMap::new::<T>(solved, lowering))?) } else { None };
             if !empty {
                 compute(py, cells, |parallel| summed(x, solved, lowering, y, parallel))?;
             }
             Ok(map.map(Differentiable::Mean))
         }
-        Mode::Count if taped => Err(PyTypeError::new_err("mode: 'count' is not differentiable")),
-        Mode::Count => {
+        Reduction::Count if taped => Err(PyTypeError::new_err("mode: 'count' is not differentiable")),
+        Reduction::Count => {
             if !empty {
                 compute(py, cells, |parallel| ops::count(solved, &y.view_mut::<i64>(), parallel))?;
             }
             Ok(None)
         }
+        Reduction::Statistic(_) | Reduction::Choice(_) => unreachable!("these are visited"),
     }
 }
 
@@ -179,26 +178,20 @@ fn summed(
 }
 
 /// The dtype of a result, and its descriptor where the caller gave one.
-fn result_dtype<'py>(
-    x: DType,
-    mode: Mode,
-    dtype: Option<&Bound<'py, PyAny>>,
-) -> PyResult<(DType, Option<Bound<'py, PyAny>>)> {
-    let Some(dtype) = dtype else {
-        let dtype = match mode {
-            Mode::Max | Mode::Min => x,
-            Mode::Sum => x.total(),
-            Mode::Avg => x.mean(),
-            Mode::Count => DType::I64,
-        };
-        return Ok((dtype, None));
+fn result_dtype<'py>(x: DType, mode: Mode, options: &Options<'_, 'py>) -> PyResult<(DType, Option<Bound<'py, PyAny>>)> {
+    let Some(dtype) = options.dtype else {
+        return Ok((mode.result(x, options.beside.is_some() || options.overlap), None));
     };
     let (dtype, descr) = DType::parse(dtype)?;
-    if !matches!(mode, Mode::Sum | Mode::Avg) {
-        return Err(PyTypeError::new_err("dtype: only modes 'sum' and 'avg' have this option"));
+    let integer = !dtype.is_float();
+    let whole = mode.is_total() || mode.reduction == Reduction::Avg;
+    let refuse =
+        |why: &str| Err(PyTypeError::new_err(format!("dtype: {} cannot hold {why} of {}", dtype.name(), x.name())));
+    if integer && x.is_float() || dtype == DType::Bool {
+        return refuse("a sum");
     }
-    if x.is_float() && !dtype.is_float() || dtype == DType::Bool {
-        return Err(PyTypeError::new_err(format!("dtype: {} cannot hold a sum of {}", dtype.name(), x.name())));
+    if integer && (!whole || options.beside.is_some() || options.overlap) {
+        return refuse("what may be no integer,");
     }
     Ok((dtype, Some(descr)))
 }
@@ -206,18 +199,23 @@ fn result_dtype<'py>(
 /// The value of windows with too few cells, as an array of one cell.
 fn fill_value<'py>(
     py: Python<'py>,
+    x: &Array<'py>,
     solved: &Solved,
+    mode: Mode,
     options: &Options<'_, 'py>,
     dtype: DType,
 ) -> PyResult<Option<Array<'py>>> {
+    let visits = options.visits(mode);
     let value = match options.fill_value {
         Some(value) => value.clone(),
-        None if options.min_count <= 1 || !solved.any_below(options.min_count) => return Ok(None),
+        None if dtype.is_float() && visits => f64::NAN.into_pyobject(py)?.into_any(),
+        None if visits && visited::all_have_enough(py, x, solved, mode, options)? => return Ok(None),
+        None if !visits && (options.min_count <= 1 || !solved.any_below(options.min_count)) => return Ok(None),
         None if dtype.is_float() => f64::NAN.into_pyobject(py)?.into_any(),
         None => {
             let message = format!(
                 "fill_value: None must be a number: a window has fewer cells than min_count = {}, and {} has no NaN",
-                options.min_count,
+                options.min_count.max(1),
                 dtype.name()
             );
             return Err(PyValueError::new_err(message));
@@ -228,10 +226,10 @@ fn fill_value<'py>(
 }
 
 /// An array that the caller may have given.
-type Given<'py> = Option<Bound<'py, PyAny>>;
+pub(super) type Given<'py> = Option<Bound<'py, PyAny>>;
 
 /// `out` for values and for indices.
-fn split_out<'py>(out: Option<&Bound<'py, PyAny>>, indices: bool) -> PyResult<(Given<'py>, Given<'py>)> {
+pub(super) fn split_out<'py>(out: Option<&Bound<'py, PyAny>>, indices: bool) -> PyResult<(Given<'py>, Given<'py>)> {
     match out.map(|out| (out, out.cast::<PyTuple>())) {
         Some((_, Ok(pair))) if indices && pair.len() == 2 => Ok((Some(pair.get_item(0)?), Some(pair.get_item(1)?))),
         Some((_, Ok(pair))) => {
@@ -249,7 +247,7 @@ fn split_out<'py>(out: Option<&Bound<'py, PyAny>>, indices: bool) -> PyResult<(G
 }
 
 /// A result as the caller wants it: what was given as `out`, or a new array of the caller's library.
-fn wrap<'py>(x: &Array<'py>, y: Array<'py>, out: Given<'py>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn wrap<'py>(x: &Array<'py>, y: Array<'py>, out: Given<'py>) -> PyResult<Bound<'py, PyAny>> {
     match (out, &x.restore) {
         (Some(out), _) => Ok(out),
         (None, Some(restore)) => restore.bind(x.object().py()).call1((y.into_object(),)),

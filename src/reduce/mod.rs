@@ -7,7 +7,7 @@ mod max;
 mod sum;
 
 pub(crate) use max::{ArgMax, ArgMaxNan, Max, MaxNan};
-pub(crate) use sum::{Addend, Sum};
+pub(crate) use sum::{Addend, Pair, Sum};
 
 use crate::element::Position;
 
@@ -62,6 +62,13 @@ pub(crate) trait Tag: Copy + Default + Send + Sync + 'static {
 impl Tag for () {
     #[inline(always)]
     fn of(_: u64) {}
+}
+
+impl Tag for f64 {
+    #[inline(always)]
+    fn of(_: u64) -> Self {
+        0.0
+    }
 }
 
 impl<P: Position> Tag for P {

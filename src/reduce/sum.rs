@@ -183,3 +183,29 @@ impl<V: Addend> Monoid for Sum<V> {
         (run_in_lanes(values, V::plus), ())
     }
 }
+
+/// Two sums.
+#[derive(Clone, Copy)]
+pub(crate) struct Pair;
+
+impl Monoid for Pair {
+    type Value = f64;
+    type Tag = f64;
+    const IDEMPOTENT: bool = false;
+    const IN_LANES: bool = true;
+
+    #[inline(always)]
+    fn identity() -> (f64, f64) {
+        (0.0, 0.0)
+    }
+
+    #[inline(always)]
+    fn merge(earlier: (f64, f64), later: (f64, f64)) -> (f64, f64) {
+        (earlier.0 + later.0, earlier.1 + later.1)
+    }
+
+    #[inline(always)]
+    fn run(values: &[f64], tags: &[f64]) -> (f64, f64) {
+        (run_in_lanes(values, f64::plus), run_in_lanes(tags, f64::plus))
+    }
+}

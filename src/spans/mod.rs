@@ -230,6 +230,7 @@ impl Spans {
 mod tests {
     use super::*;
     use crate::Window;
+    use crate::window::{Blocks, Boundary, Side};
 
     /// Draws spans as `(0 1) (1 2 3) ()`.
     fn draw(spans: &Spans) -> String {
@@ -280,6 +281,9 @@ mod tests {
     fn transposed_spans_hold_the_same_pairs() {
         let mut solved: Vec<Spans> =
             (1..8).flat_map(|i| (1..8).map(move |o| Spans::Bins(Bins { len_in: i, len_out: o }))).collect();
+        for (factor, boundary, side, len) in blocks() {
+            solved.extend(Blocks { factor, boundary, side }.solve(len));
+        }
         for (k, s, d, pad, len) in grid(5, 4, 4, 3, 9) {
             if let Ok(spans) =
                 Window::new(k).stride(s).dilation(d).padding(pad, pad / 2).ceil_mode(len % 2 == 0).solve(len)
@@ -337,6 +341,30 @@ mod tests {
             let Span { start, len, step } = spans.at(o);
             assert_eq!(cells, (0..len).map(|t| start + t * step).collect::<Vec<_>>(), "{spans:?} {o}");
         }
+    }
+
+    fn blocks() -> impl Iterator<Item = (usize, Boundary, Side, usize)> {
+        let boundaries = [Boundary::Exact, Boundary::Trim, Boundary::Pad, Boundary::Partial];
+        let sides = boundaries.into_iter().flat_map(|boundary| [(boundary, Side::Left), (boundary, Side::Right)]);
+        let factors = sides.flat_map(|(boundary, side)| (1..6).map(move |factor| (factor, boundary, side)));
+        factors.flat_map(|(factor, boundary, side)| (1..10).map(move |len| (factor, boundary, side, len)))
+    }
+
+    #[test]
+    fn blocks_as_drawn() {
+        use {Boundary as B, Side as S};
+        for (boundary, side, drawing) in [
+            (B::Trim, S::Left, "(0 1) (2 3)"),
+            (B::Trim, S::Right, "(1 2) (3 4)"),
+            (B::Partial, S::Left, "(0 1) (2 3) (4)"),
+            (B::Partial, S::Right, "(0) (1 2) (3 4)"),
+            (B::Pad, S::Left, "(0 1) (2 3) (4)"),
+        ] {
+            assert_eq!(draw(&Blocks { factor: 2, boundary, side }.solve(5).unwrap()), drawing, "{boundary:?} {side:?}");
+        }
+        assert!(Blocks { factor: 2, boundary: B::Exact, side: S::Left }.solve(5).is_err());
+        let padded = Blocks { factor: 3, boundary: B::Pad, side: S::Left }.solve(4).unwrap();
+        assert_eq!((padded.count(1, true), padded.count(1, false)), (3, 1));
     }
 
     fn grid(

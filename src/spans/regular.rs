@@ -11,7 +11,8 @@ pub(crate) struct Regular {
     pub kernel: usize,
     pub stride: usize,
     pub dilation: usize,
-    pub before: usize,
+    /// Padding before the axis; if negative, so many cells at its beginning belong to no window.
+    pub before: isize,
     pub after: usize,
 }
 
@@ -23,7 +24,7 @@ impl Regular {
 
     /// Where window `o` begins, in the padding or not.
     pub fn first(&self, o: usize) -> isize {
-        o as isize * self.stride as isize - self.before as isize
+        o as isize * self.stride as isize - self.before
     }
 
     /// Taps of window `o` that lie before cell `end` of the axis.
@@ -49,18 +50,19 @@ impl Regular {
     pub fn any_empty(&self) -> bool {
         // Windows that start past the axis have no cell, those that start on it have one, and of those that start before
         // it the first ends first. Others miss the axis only if their dilation steps over all of it.
-        let past = (self.len_in + self.before).div_ceil(self.stride);
+        let past = self.len_in.saturating_add_signed(self.before).div_ceil(self.stride);
         if self.len_out > past || self.at(0).len == 0 {
             return true;
         }
         // The first cell that is not before the axis is at the window's distance from it, modulo the dilation.
-        let before = self.before.div_ceil(self.stride).min(self.len_out);
-        let distance = (self.dilation - self.before % self.dilation) % self.dilation;
+        let padding = self.before.max(0) as usize;
+        let before = padding.div_ceil(self.stride).min(self.len_out);
+        let distance = (self.dilation - padding % self.dilation) % self.dilation;
         count_residues(before, distance, self.stride, self.dilation, self.len_in) > 0
     }
 
     pub fn pattern(&self) -> Pattern {
-        let taps = (0..self.kernel).map(|t| (t * self.dilation) as isize - self.before as isize).collect();
+        let taps = (0..self.kernel).map(|t| (t * self.dilation) as isize - self.before).collect();
         Pattern { outputs: 1, inputs: self.stride, taps: vec![taps] }
     }
 }

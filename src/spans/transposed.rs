@@ -25,21 +25,25 @@ impl Transposed {
 
     pub fn at(&self, i: usize) -> Span {
         let Regular { len_out, kernel, stride, dilation, before, .. } = self.of;
-        let position = i + before;
         let none = Span { start: 0, len: 0, step: self.step };
-        if !position.is_multiple_of(self.common) {
+        let Some(position) = i.checked_add_signed(before).filter(|position| position.is_multiple_of(self.common))
+        else {
             return none;
-        }
+        };
         let residue = (((position / self.common) as u128 * self.inverse as u128) % self.step as u128) as usize;
         let least = position.saturating_sub((kernel - 1) * dilation).div_ceil(stride);
         let most = (position / stride).min(len_out - 1);
         let start = least + (residue + self.step - least % self.step) % self.step;
-        if start > most { none } else { Span { start, len: (most - start) / self.step + 1, step: self.step } }
+        if least > most || start > most {
+            none
+        } else {
+            Span { start, len: (most - start) / self.step + 1, step: self.step }
+        }
     }
 
     /// Which cell of output `o` of the windows input `i` is.
     pub fn tap(&self, i: usize, o: usize) -> usize {
-        (i + self.of.before).saturating_sub(o * self.of.stride) / self.of.dilation
+        i.saturating_add_signed(self.of.before).saturating_sub(o * self.of.stride) / self.of.dilation
     }
 
     /// How that changes from one covering output to the next.
@@ -60,7 +64,7 @@ impl Transposed {
         let Regular { kernel, stride, dilation, before, .. } = self.of;
         let taps = (0..stride)
             .map(|i| {
-                let at = |t: usize| (i + before) as isize - (t * dilation) as isize;
+                let at = |t: usize| i as isize + before - (t * dilation) as isize;
                 (0..kernel).rev().map(at).filter(|a| a % stride as isize == 0).map(|a| a / stride as isize).collect()
             })
             .collect();
