@@ -32,7 +32,7 @@ demo: $(STAMPS)/demo  ## Pool photographs with every function, check the results
 test: $(STAMPS)/test  ## Rust and Python tests, doc tests of both and of README.md, the stub against the extension
 	cargo test $(LOCKED)
 	$(BIN)/python -m pytest tests/python
-	$(BIN)/python -m pytest --doctest-modules --doctest-glob='*.md' --ignore=python/ndpool/bench/peers python/ndpool README.md $(wildcard docs/*.md)
+	$(BIN)/python -m pytest --doctest-modules --doctest-glob='*.md' --ignore=python/ndpool/bench/peers python/ndpool README.md $(wildcard docs/*.md docs/modes/*.md)
 	$(STUBTEST)
 
 test-all: $(STAMPS)/torch  ## What `test` runs, with many more random examples and compared with PyTorch

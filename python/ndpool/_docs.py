@@ -36,6 +36,35 @@ output_size : int or sequence of int or None
     "return_indices": """
 return_indices : bool
     Return the place of each value too.""",
+    "indices": """
+indices : array_like of int
+    The cell of each value, flat within the spatial plane of the result, as `return_indices` gives them; of the shape of
+    `x` and any integer dtype.""",
+    "unpool_geometry": """
+kernel_size : int or sequence of int
+    Cells of a window of the pooling that is undone, along each spatial axis.
+stride : int or sequence of int, optional
+    Cells from one window to the next; the kernel size if not given.
+padding : int or sequence of int
+    Cells before and after each axis.
+output_size : sequence of int, optional
+    The result's spatial shape, or its whole shape, of which the spatial lengths are used. Each must be less than a
+    stride away from `(L - 1) * stride - 2 * padding + kernel_size`, which it is if not given.""",
+    "duplicates": """
+duplicates : {{"last", "sum", "max", "error"}}
+    What a cell holds whose index is given more than once: the last value in C order of the spatial plane, the sum, the
+    largest (the first NaN wins); or it is an error.""",
+    "fractional": """
+output_size : int or sequence of int, optional
+    Number of windows along each spatial axis.
+output_ratio : float or sequence of float, optional
+    Give this instead: `int(L * output_ratio)` windows along an axis of `L` cells; between 0 and 1.""",
+    "samples": """
+samples : array_like of float, optional
+    Numbers from 0 to less than 1, of shape `(N, C, {rank})` in either layout, or `(1, C, {rank})` or `(C, {rank})`
+    without a batch axis: {sampled}. Where windows start is computed in their dtype.
+rng : int or numpy.random.Generator, optional
+    Where samples are drawn from if none are given: a seed, which gives the same result every time, or a generator.""",
     "layout": """
 layout : {{"channels_first", "channels_last"}}
     Where the channel axis is.""",
@@ -47,24 +76,75 @@ values : ndarray
     Of the dtype of `x`, and in its memory order. The first NaN of a window wins; of equal values, the first.
 indices : ndarray of int64
     Only with `return_indices`: flat within the spatial plane, as in PyTorch.""",
+    "unpooled": """
+ndarray
+    Of the dtype of `x`, and in its memory order.""",
     "mean": """
 ndarray
     Floats keep their dtype and are summed in float64; integers and bool give float64. In the memory order of `x`.""",
+    "cells": """
+count_include_pad : bool
+    Count padding in the divisor. Mode `"avg"` only, and not with other rules for cells.
+where : array_like of bool, optional
+    Which cells are valid; broadcast to the shape of `x`. Others are as if they were not there.
+weights : array_like, optional
+    Weights of cells, not negative; broadcast to the shape of `x`. Modes `"sum"` and `"avg"` only.
+nan_policy : {{"propagate", "omit", "raise"}}
+    A NaN in a window makes its result NaN (and is the window's maximum and minimum), or is not valid, or is an error.
+min_count : int
+    Windows with fewer valid cells give `fill_value`.
+fill_value : scalar, optional
+    Result of windows with fewer than `min_count` valid cells (their index is -1): if not given NaN, or an error if the
+    dtype of the result has no NaN. A window that lies wholly in padding is an error without it.""",
+    "cells_without_padding": """
+where : array_like of bool, optional
+    Which cells are valid; broadcast to the shape of `x`. Others are as if they were not there.
+weights : array_like, optional
+    Weights of cells, not negative; broadcast to the shape of `x`. Modes `"sum"` and `"avg"` only.
+nan_policy : {{"propagate", "omit", "raise"}}
+    A NaN in a window makes its result NaN (and is the window's maximum and minimum), or is not valid, or is an error.
+min_count : int
+    Windows with fewer valid cells give `fill_value`.
+fill_value : scalar, optional
+    Result of windows with fewer than `min_count` valid cells (their index is -1): if not given NaN, or an error if the
+    dtype of the result has no NaN. A window that lies wholly in padding is an error without it.""",
+    "pooled": """
+ndarray, or (ndarray, ndarray of int64), or a tuple of these
+    One result for each mode of a list. Modes that choose a cell (`"max"`, `"min"`, `"median"`, `"mode"`, `"first"`,
+    `"center"`, draws) have the dtype of `x`; sums and products are of floats as `x`, else int64 or uint64, modulo
+    2**64; counts int64; `"any"` and `"all"` bool; all others of floats as `x`, else float64.""",
+    "norm": """
+ndarray
+    Floats keep their dtype; integers and bool give float64. In the memory order of `x`. Powers are scaled, so that
+    nothing overflows that the result itself does not.""",
     "errors": """
 TypeError
     If an argument has a wrong type, or `x` a dtype that is not supported.
 ValueError
     If an argument has a wrong value, a spatial axis is empty, or a window would have no cell.""",
+    "unpool_errors": """
+TypeError
+    If an argument has a wrong type, `x` a dtype that is not supported, or `indices` are not integers.
+ValueError
+    If an argument has a wrong value, a spatial axis is empty, or an index is not a cell's; nothing is written.""",
+    "fractional_errors": """
+TypeError
+    If an argument has a wrong type, or `x` a dtype that is not supported.
+ValueError
+    If an argument has a wrong value, a spatial axis is empty or has no or not so many windows, or a sample is not in
+    its range.""",
 }
 
 
 def shared(function: F) -> F:
     """Replace the lines `<name>` of a docstring by the parts of those names."""
     rank = re.search(r"([123])d$", function.__name__)
-    axes = {"1": "L", "2": "H, W", "3": "D, H, W"}.get(rank[1] if rank else "", "*spatial")
+    number = rank[1] if rank else ""
+    axes = {"1": "L", "2": "H, W", "3": "D, H, W"}.get(number, "*spatial")
+    sampled = "for the width, then for the height" if number == "2" else "for depth, height and width"
 
     def part(match: re.Match[str]) -> str:
-        text = PARTS[match[2]].format(axes=axes).lstrip("\n")
+        text = PARTS[match[2]].format(axes=axes, rank=number, sampled=sampled).lstrip("\n")
         return "\n".join(match[1] + line for line in text.split("\n"))
 
     function.__doc__ = re.sub(r"^( *)<(\w+)>$", part, function.__doc__ or "", flags=re.MULTILINE)

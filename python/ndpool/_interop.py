@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import operator
+import secrets
 import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 def as_ndarray(argument: str, value: Any) -> tuple[np.ndarray[Any, Any], Callable[[Any], Any] | None]:
@@ -139,3 +141,51 @@ def cast(argument: str, array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np
         raise TypeError(f"{argument}: an array of dtype {array.dtype} must be real")
     with np.errstate(all="ignore"):
         return array.astype(dtype, order="K")
+
+
+def summed_to(array: np.ndarray[Any, Any], shape: Sequence[int], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return the cotangent of an array that was broadcast: summed over the axes along which it was repeated."""
+    lacking = array.ndim - len(shape)
+    repeated = (*range(lacking), *(axis for axis in range(lacking, array.ndim) if shape[axis - lacking] == 1))
+    summed: np.ndarray[Any, Any] = array.sum(axis=repeated, keepdims=True).reshape(shape)
+    return summed.astype(dtype, copy=False)
+
+
+def expect_no_nan(x: np.ndarray[Any, Any], where: Any) -> None:
+    """Refuse NaN in cells that are valid."""
+    nan = np.isnan(x)
+    if (nan if where is None else nan & np.asarray(where)).any():
+        raise ValueError("x: holds NaN, which nan_policy='raise' refuses")
+
+
+def expect_not_negative(argument: str, array: np.ndarray[Any, Any], where: Any, rule: str) -> None:
+    """Refuse numbers below 0, and as weights NaN."""
+    if array.dtype.kind in "bu":
+        return
+    with np.errstate(invalid="ignore"):
+        bad = array < 0 if argument == "x" else ~(array >= 0)
+    if where is not None:
+        bad &= np.asarray(where)
+    if bad.any():
+        raise ValueError(f"{argument}: holds {array[bad][0]!s}: {rule}")
+
+
+def expect_apart(out: tuple[Any, ...]) -> None:
+    """Refuse results of several modes that share memory."""
+    arrays = [as_target(array) for item in out for array in (item if isinstance(item, tuple) else (item,))]
+    if any(np.may_share_memory(one, other) for i, one in enumerate(arrays) for other in arrays[:i]):
+        raise ValueError("out: the arrays of a tuple must not share memory")
+
+
+def seed(rng: Any) -> int:
+    """Return 64 bits for a counter-based generator, from a seed or a generator."""
+    if rng is None:
+        return secrets.randbits(64)
+    if isinstance(rng, np.random.Generator):
+        return int(rng.integers(1 << 64, dtype=np.uint64))
+    if isinstance(rng, bool) or not hasattr(rng, "__index__"):
+        raise TypeError(f"rng: {_shown(rng)} must be an int, a numpy.random.Generator or None")
+    number = operator.index(rng)
+    if not 0 <= number < 1 << 64:
+        raise ValueError(f"rng: {_shown(rng)} must be from 0 to 2**64 - 1")
+    return number

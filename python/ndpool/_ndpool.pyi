@@ -4,14 +4,19 @@ __all__ = [
     "Pullback",
     "Tape",
     "__version__",
+    "adaptive_bins",
     "adaptive_pool",
+    "coarsen",
     "cpu_level",
     "cpu_levels",
     "extreme_pool",
     "features",
+    "fractional_max_pool",
     "get_num_threads",
     "global_pool",
+    "max_unpool",
     "mean_pool",
+    "norm_pool",
     "output_shape",
     "pool",
     "set_num_threads",
@@ -53,21 +58,28 @@ def mean_pool(
     layout: Any,
     out: Any,
 ) -> Any: ...
-def adaptive_pool(
-    x: Any, rank: Any, mode: Any, output_size: Any, return_indices: Any, layout: Any, out: Any
-) -> Any: ...
-def global_pool(
+def norm_pool(
     x: Any,
-    mode: Any,
+    rank: Any,
+    norm_type: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: Any,
+    dilation: Any,
     layout: Any,
-    keepdims: Any,
-    nan_policy: Any,
-    min_count: Any,
-    fill_value: Any,
-    return_indices: Any,
-    dtype: Any,
     out: Any,
 ) -> Any: ...
+def adaptive_pool(
+    x: Any, rank: Any, maximum: Any, output_size: Any, return_indices: Any, layout: Any, out: Any
+) -> Any: ...
+def adaptive_bins(
+    x: Any, output_size: Any, mode: Any, axis: Any, method: Any, cells: Any, options: Any, out: Any
+) -> Any: ...
+def coarsen(
+    x: Any, factor: Any, mode: Any, axis: Any, boundary: Any, side: Any, cells: Any, options: Any, out: Any
+) -> Any: ...
+def global_pool(x: Any, mode: Any, layout: Any, keepdims: Any, cells: Any, options: Any, out: Any) -> Any: ...
 def pool(
     x: Any,
     window: Any,
@@ -77,12 +89,32 @@ def pool(
     padding: Any,
     dilation: Any,
     ceil_mode: Any,
-    count_include_pad: Any,
-    nan_policy: Any,
-    min_count: Any,
-    fill_value: Any,
+    cells: Any,
+    options: Any,
+    out: Any,
+) -> Any: ...
+def max_unpool(
+    x: Any,
+    indices: Any,
+    rank: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    output_size: Any,
+    duplicates: Any,
+    layout: Any,
+    out: Any,
+) -> Any: ...
+def fractional_max_pool(
+    x: Any,
+    rank: Any,
+    kernel_size: Any,
+    output_size: Any,
+    output_ratio: Any,
     return_indices: Any,
-    dtype: Any,
+    samples: Any,
+    rng: Any,
+    layout: Any,
     out: Any,
 ) -> Any: ...
 def output_shape(
@@ -97,4 +129,4 @@ class Tape:
 @final
 class Pullback:
     def __call__(self, dy: Any) -> Any: ...
-    def jvp(self, dx: Any) -> Any: ...
+    def jvp(self, dx: Any, *tangents: Any) -> Any: ...

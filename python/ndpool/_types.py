@@ -1,8 +1,9 @@
 """Types of arguments."""
 
 from collections.abc import Sequence
-from typing import Literal, SupportsIndex
+from typing import Literal, SupportsFloat, SupportsIndex
 
+import numpy as np
 import numpy.typing as npt
 
 Ints = SupportsIndex | Sequence[SupportsIndex]
@@ -10,3 +11,6 @@ Bins = SupportsIndex | Sequence[SupportsIndex | None]
 Padding = Ints | Sequence[tuple[SupportsIndex, SupportsIndex]] | Literal["valid", "same", "same_lower"]
 Layout = Literal["channels_first", "channels_last"]
 DType = npt.DTypeLike | None
+Duplicates = Literal["last", "sum", "max", "error"]
+Ratios = SupportsFloat | Sequence[SupportsFloat]
+Rng = SupportsIndex | np.random.Generator | None

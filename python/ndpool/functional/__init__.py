@@ -10,6 +10,9 @@ from ndpool.functional.adaptive import (
 )
 from ndpool.functional.average import avg_pool1d, avg_pool2d, avg_pool3d
 from ndpool.functional.extreme import max_pool1d, max_pool2d, max_pool3d, min_pool1d, min_pool2d, min_pool3d
+from ndpool.functional.fractional import fractional_max_pool2d, fractional_max_pool3d
+from ndpool.functional.power import lp_pool1d, lp_pool2d, lp_pool3d
+from ndpool.functional.unpool import max_unpool1d, max_unpool2d, max_unpool3d
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -21,9 +24,17 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "min_pool1d",
     "min_pool2d",
     "min_pool3d",

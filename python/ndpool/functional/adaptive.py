@@ -43,7 +43,7 @@ def adaptive_avg_pool1d(
     >>> ndpool.adaptive_avg_pool1d(np.arange(6).reshape(1, 1, 6), 4)
     array([[[0.5, 1.5, 3.5, 4.5]]])
     """
-    return _ndpool.adaptive_pool(x, 1, "avg", output_size, False, layout, out)
+    return _ndpool.adaptive_pool(x, 1, False, output_size, False, layout, out)
 
 
 @shared
@@ -80,7 +80,7 @@ def adaptive_avg_pool2d(
              [ 6.5,  7.5,  8.5],
              [10.5, 11.5, 12.5]]]])
     """
-    return _ndpool.adaptive_pool(x, 2, "avg", output_size, False, layout, out)
+    return _ndpool.adaptive_pool(x, 2, False, output_size, False, layout, out)
 
 
 @shared
@@ -116,7 +116,7 @@ def adaptive_avg_pool3d(
     array([[[[[ 4.5,  5.5,  6.5],
               [ 8.5,  9.5, 10.5]]]]])
     """
-    return _ndpool.adaptive_pool(x, 3, "avg", output_size, False, layout, out)
+    return _ndpool.adaptive_pool(x, 3, False, output_size, False, layout, out)
 
 
 @shared
@@ -153,7 +153,7 @@ def adaptive_max_pool1d(
     >>> ndpool.adaptive_max_pool1d(np.arange(6).reshape(1, 1, 6), 4)
     array([[[1, 2, 4, 5]]])
     """
-    return _ndpool.adaptive_pool(x, 1, "max", output_size, return_indices, layout, out)
+    return _ndpool.adaptive_pool(x, 1, True, output_size, return_indices, layout, out)
 
 
 @shared
@@ -192,7 +192,7 @@ def adaptive_max_pool2d(
              [ 9, 10, 11],
              [13, 14, 15]]]])
     """
-    return _ndpool.adaptive_pool(x, 2, "max", output_size, return_indices, layout, out)
+    return _ndpool.adaptive_pool(x, 2, True, output_size, return_indices, layout, out)
 
 
 @shared
@@ -230,4 +230,4 @@ def adaptive_max_pool3d(
     array([[[[[ 9, 10, 11],
               [13, 14, 15]]]]])
     """
-    return _ndpool.adaptive_pool(x, 3, "max", output_size, return_indices, layout, out)
+    return _ndpool.adaptive_pool(x, 3, True, output_size, return_indices, layout, out)
