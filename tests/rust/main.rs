@@ -2,4 +2,5 @@
 
 mod forward;
 mod gradients;
+mod modes;
 mod reference;
