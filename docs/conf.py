@@ -1,6 +1,12 @@
 """Sphinx configuration; `make docs` builds the pages and treats every warning as an error."""
 
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import pictures
 
 project = "ndpool"
 author = "The ndpool developers"
@@ -20,7 +26,13 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "ndpool"
 html_theme_options = {"show_prev_next": False, "show_toc_level": 2}
+
+
+def setup(app):  # noqa: ANN001, ANN201
+    """Draw the pictures of the modes before pages are read."""
+    app.connect("builder-inited", lambda app: pictures.draw(Path(app.srcdir) / "generated" / "modes"))
