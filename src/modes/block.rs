@@ -396,7 +396,7 @@ mod tests {
                 assert_eq!(values[wanted], sorted[wanted], "{n} {wanted}");
             }
         }
-        assert_eq!(network(9, &[4]).len(), 25);
+        assert!(network(9, &[4]).len() < network(9, &[0, 4, 8]).len());
     }
 
     #[test]

@@ -63,6 +63,13 @@ def average_pool(node, x):
     return [getattr(ndpool, f"avg_pool{rank}d")(x, count_include_pad=include_pad, **window)]
 
 
+def lp_pool(node, x):
+    """LpPool, whose norm is the Euclidean unless told otherwise."""
+    attributes = attributes_of(node)
+    rank, window = window_of(attributes)
+    return [getattr(ndpool, f"lp_pool{rank}d")(x, attributes.get("p", 2), **window)]
+
+
 def max_unpool(node, x, indices, output_shape=None):
     """MaxUnpool: indices run through the whole tensor of the usual size; a larger shape is filled up with zeros."""
     rank, window = window_of(attributes_of(node))
@@ -80,6 +87,8 @@ OPERATORS = {
     "MaxPool": max_pool,
     "MaxUnpool": max_unpool,
     "AveragePool": average_pool,
+    "LpPool": lp_pool,
+    "GlobalLpPool": lambda node, x: [ndpool.global_pool(x, "lp", p=attributes_of(node).get("p", 2), keepdims=True)],
     "GlobalMaxPool": lambda node, x: [ndpool.global_max_pool(x, keepdims=True)],
     "GlobalAveragePool": lambda node, x: [ndpool.global_avg_pool(x, keepdims=True)],
     # The converted AvgPool1d models change the shape around the pooling.
