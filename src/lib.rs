@@ -53,7 +53,7 @@ mod python;
 pub use element::Element;
 pub use error::{PoolError, Result};
 pub use kernel::dispatch::Level;
-pub use modes::{Choice, QuantileMethod, Rank, Statistic};
+pub use modes::{Choice, Label, QuantileMethod, Rank, Statistic};
 pub use ops::{Duplicates, FractionalPool, Pool, Pullback, Solved, Unpool};
 pub use window::{Blocks, Boundary, Padding, Side, Window};
 

@@ -151,10 +151,23 @@ def summed_to(array: np.ndarray[Any, Any], shape: Sequence[int], dtype: np.dtype
     return summed.astype(dtype, copy=False)
 
 
+def _without_repeats(*arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    """Return arrays of one shape without the axes along which all of them are repeated."""
+    broadcast = np.broadcast_arrays(*arrays)
+    repeated = [not any(array.strides[axis] for array in broadcast) for axis in range(broadcast[0].ndim)]
+    kept = tuple(slice(0, 1) if once else slice(None) for once in repeated)
+    return [array[kept] for array in broadcast]
+
+
+def all_true(mask: np.ndarray[Any, Any]) -> bool:
+    """Return whether a mask holds nothing but True."""
+    return bool(_without_repeats(mask)[0].all())
+
+
 def expect_no_nan(x: np.ndarray[Any, Any], where: Any) -> None:
     """Refuse NaN in cells that are valid."""
-    nan = np.isnan(x)
-    if (nan if where is None else nan & np.asarray(where)).any():
+    x, valid = _without_repeats(x, np.asarray(True if where is None else where))
+    if (np.isnan(x) & valid).any():
         raise ValueError("x: holds NaN, which nan_policy='raise' refuses")
 
 
@@ -162,10 +175,9 @@ def expect_not_negative(argument: str, array: np.ndarray[Any, Any], where: Any, 
     """Refuse numbers below 0, and as weights NaN."""
     if array.dtype.kind in "bu":
         return
+    array, valid = _without_repeats(array, np.asarray(True if where is None else where))
     with np.errstate(invalid="ignore"):
-        bad = array < 0 if argument == "x" else ~(array >= 0)
-    if where is not None:
-        bad &= np.asarray(where)
+        bad = (array < 0 if argument == "x" else ~(array >= 0)) & valid
     if bad.any():
         raise ValueError(f"{argument}: holds {array[bad][0]!s}: {rule}")
 

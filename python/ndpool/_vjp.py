@@ -56,8 +56,16 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> tuple[Any, 
     try:
         y = f(x, *args, out=tape, **kwargs)
     except TypeError:
-        if "out" in inspect.signature(f).parameters:
+        if _takes_out(f):
             raise
         name = getattr(f, "__name__", type(f).__name__)
         raise TypeError(f"f: {name} must be a differentiable function of ndpool") from None
     return y, tape.pullback()
+
+
+def _takes_out(f: Any) -> bool:
+    """Whether an object is a function with an argument `out`."""
+    try:
+        return "out" in inspect.signature(f).parameters
+    except (TypeError, ValueError):
+        return False

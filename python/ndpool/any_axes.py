@@ -20,7 +20,12 @@ NanPolicy = Literal["propagate", "omit", "raise"]
 
 def _options(mode_options: dict[str, Any], **given: Any) -> dict[str, Any]:
     """Return the options that were given: those that only some modes have."""
-    mode_options.update((name, value) for name, value in given.items() if value is not None and value is not False)
+    switches = ("count_include_pad", "return_indices")
+    mode_options.update(
+        (name, value)
+        for name, value in given.items()
+        if value is not None and (value is not False or name not in switches)
+    )
     return mode_options
 
 
@@ -271,10 +276,9 @@ def adaptive_pool(
     array([ 2. , 10.4])
     """
     options = _options(mode_options, weights=weights, return_indices=return_indices, dtype=dtype)
-    if not {"median", "quantile"}.isdisjoint([mode] if isinstance(mode, str) else mode) and method not in (
-        "bins",
-        "area",
-    ):
+    modes = mode if isinstance(mode, list | tuple) else [mode]
+    ordered = any(isinstance(name, str) and name in ("median", "quantile") for name in modes)
+    if ordered and not (isinstance(method, str) and method in ("bins", "area")):
         # The contract gives two options one name.
         options["method"], method = method, "bins"
     cells = (where, nan_policy, min_count, fill_value)

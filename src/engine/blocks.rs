@@ -58,18 +58,16 @@ impl Visit<'_, f64> {
 
     /// Of some windows along an axis those that nothing clips, and the way from one to the next.
     fn alike(&self, axis: usize, range: &Range<usize>) -> (Range<usize>, usize) {
-        let Some(spans) = &self.spans[axis] else { return (range.clone(), 1) };
-        let shift = match spans {
-            Spans::Regular(regular) => regular.stride,
-            Spans::Groups { size, .. } => *size,
-            Spans::Bins(bins) if bins.len_in % bins.len_out == 0 => bins.len_in / bins.len_out,
-            _ => return (0..0, 1),
-        };
-        let most = spans.max_len();
-        let whole = |o: usize| spans.at(o).len == most;
-        let Some(start) = range.clone().find(|&o| whole(o)) else { return (0..0, 1) };
-        let end = range.clone().rev().find(|&o| whole(o)).map_or(start, |last| last + 1);
-        (start..end, shift)
+        match &self.spans[axis] {
+            None => (range.clone(), 1),
+            Some(Spans::Regular(regular)) => {
+                let whole = regular.whole();
+                (range.start.max(whole.start)..range.end.min(whole.end), regular.stride)
+            }
+            Some(Spans::Groups { size, .. }) => (range.clone(), *size),
+            Some(Spans::Bins(bins)) if bins.len_in % bins.len_out == 0 => (range.clone(), bins.len_in / bins.len_out),
+            Some(_) => (0..0, 1),
+        }
     }
 }
 

@@ -47,7 +47,8 @@ impl Rows<'_> {
     /// Positions that lie on the axis: the first of them, counted from the first staged, and their number.
     #[inline(always)]
     fn on_axis(&self) -> (usize, usize) {
-        let begin = (-self.first).max(0);
+        // A tile may lie in the padding as a whole.
+        let begin = (-self.first).clamp(0, self.positions as isize);
         let end = (self.len as isize - self.first).min(self.positions as isize);
         (begin as usize, (end - begin).max(0) as usize)
     }

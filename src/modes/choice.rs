@@ -18,7 +18,7 @@ pub enum Choice {
     /// The most frequent value, the lowest of those that are equally frequent: a NaN if there is one.
     Majority {
         /// A value that has no vote; it wins where nobody has.
-        ignore: Option<f64>,
+        ignore: Option<Label>,
     },
     /// A quantile whose method chooses a cell.
     Quantile(Rank),
@@ -27,6 +27,15 @@ pub enum Choice {
         /// The same seed draws the same cells.
         seed: u64,
     },
+}
+
+/// A value that cells may have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Label {
+    /// Any number.
+    Real(f64),
+    /// An integer, of any size.
+    Whole(i128),
 }
 
 impl Choice {
@@ -54,14 +63,14 @@ fn extreme<V: Number>(values: &[V], beats: impl Fn(V, V) -> bool) -> usize {
     best
 }
 
-fn majority<V: Number>(values: &[V], ignore: Option<f64>, order: &mut Vec<usize>) -> usize {
+fn majority<V: Number>(values: &[V], ignore: Option<Label>, order: &mut Vec<usize>) -> usize {
     if let Some(nan) = values.iter().position(|value| value.is_nan()) {
         return nan;
     }
     let compare = |&a: &usize, &b: &usize| values[a].partial_cmp(&values[b]).unwrap_or(Ordering::Equal).then(a.cmp(&b));
-    let ignore = ignore.map(V::from_f64);
+    let votes = |&i: &usize| ignore.is_none_or(|ignore| !values[i].has(ignore));
     order.clear();
-    order.extend((0..values.len()).filter(|&i| Some(values[i]) != ignore));
+    order.extend((0..values.len()).filter(votes));
     order.sort_unstable_by(compare);
     let (mut best, mut most) = (0, 0);
     for alike in order.chunk_by(|&a, &b| values[a] == values[b]) {
@@ -81,8 +90,9 @@ mod tests {
         let majority = |values: &[i128], ignore| values[majority(values, ignore, &mut Vec::new())];
         assert_eq!(majority(&[3, 1, 3, 1, 2], None), 1);
         assert_eq!(majority(&[3, 1, 3, 2], None), 3);
-        assert_eq!(majority(&[3, 1, 3, 1, 2], Some(1.0)), 3);
-        assert_eq!(majority(&[1, 1], Some(1.0)), 1);
+        assert_eq!(majority(&[3, 1, 3, 1, 2], Some(Label::Real(1.0))), 3);
+        assert_eq!(majority(&[1, 1], Some(Label::Whole(1))), 1);
+        assert_eq!(majority(&[1, 1, 2], Some(Label::Real(1.5))), 1);
     }
 
     #[test]

@@ -17,7 +17,11 @@ fn uniform(seed: u64, window: u64) -> f64 {
 
 /// The place of a cell drawn with a probability proportional to its value; the first if all are 0.
 pub(super) fn draw<V: Number>(cells: &Cells<'_, V>, seed: u64) -> usize {
-    let value = |i: usize| cells.values[i].to_f64();
+    let total = sum(cells.len(), |i| cells.values[i].to_f64());
+    let most = cells.values.iter().fold(0.0, |most: f64, value| most.max(value.to_f64()));
+    // What the values are divided by, where their sum is out of range.
+    let scale = if total == f64::INFINITY && most < f64::INFINITY { most } else { 1.0 };
+    let value = |i: usize| cells.values[i].to_f64() / scale;
     if let Some(nan) = cells.values.iter().position(|value| value.is_nan()) {
         return nan;
     }

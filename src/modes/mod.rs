@@ -14,7 +14,7 @@ mod rank;
 mod statistic;
 mod total;
 
-pub use choice::Choice;
+pub use choice::{Choice, Label};
 pub use rank::{QuantileMethod, Rank};
 pub use statistic::Statistic;
 
@@ -28,7 +28,8 @@ pub(crate) trait Number: Copy + Default + PartialOrd + Send + Sync + 'static {
     fn is_nan(self) -> bool;
     /// The nearest float.
     fn to_f64(self) -> f64;
-    fn from_f64(value: f64) -> Self;
+    /// Whether this is the value of a label.
+    fn has(self, label: Label) -> bool;
 }
 
 impl Number for f64 {
@@ -42,9 +43,11 @@ impl Number for f64 {
         self
     }
 
-    #[inline(always)]
-    fn from_f64(value: f64) -> Self {
-        value
+    fn has(self, label: Label) -> bool {
+        match label {
+            Label::Real(value) => self == value,
+            Label::Whole(value) => self == value as Self && self as i128 == value,
+        }
     }
 }
 
@@ -59,9 +62,11 @@ impl Number for i128 {
         self as f64
     }
 
-    #[inline(always)]
-    fn from_f64(value: f64) -> Self {
-        value as Self
+    fn has(self, label: Label) -> bool {
+        match label {
+            Label::Real(value) => value.fract() == 0.0 && self == value as Self,
+            Label::Whole(value) => self == value,
+        }
     }
 }
 

@@ -76,6 +76,11 @@ pub(super) fn mixed_slopes(cells: &Cells<'_, f64>, alpha: f64, slopes: &mut Slop
 /// `sum p x` with `p = x / sum x`: what stochastic pooling gives on average (Zeiler and Fergus, 2013).
 pub(super) fn expected(cells: &Cells<'_, f64>) -> f64 {
     let total = sum(cells.len(), |i| cells.values[i]);
+    let most = largest(cells.values.iter().copied());
+    if total == f64::INFINITY && most < f64::INFINITY {
+        let (total, x) = (sum(cells.len(), |i| cells.values[i] / most), |i: usize| cells.values[i] / most);
+        return most * sum(cells.len(), |i| x(i) * (x(i) / total));
+    }
     if total == 0.0 { 0.0 } else { sum(cells.len(), |i| cells.values[i] * (cells.values[i] / total)) }
 }
 

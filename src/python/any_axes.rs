@@ -17,7 +17,7 @@ use crate::window::{Boundary, Side};
 
 /// The numbers of bins along some axes.
 pub(super) fn output_sizes(x: &Array<'_>, output_size: &Bound<'_, PyAny>, axes: &[usize]) -> PyResult<Vec<usize>> {
-    match items(output_size)? {
+    match items("output_size", output_size)? {
         None => Ok(vec![size("output_size", output_size, 0)?; axes.len()]),
         // As in PyTorch, None keeps an axis as it is.
         Some(items) if items.len() == axes.len() => {
@@ -65,10 +65,18 @@ fn reduce<'py>(
     }
     let given: Vec<String> = options.keys().iter().map(|key| key.extract()).collect::<PyResult<_>>()?;
     expect_options(&modes, &given)?;
-    let omit = nan_rule(x, valid.as_ref(), &nan_policy)?;
-    let ruled = omit || valid.is_some() || overlap || options.contains("weights")?;
+    let given_valid = valid;
+    let masked = given_valid.as_ref().map(|valid| mask(x, valid)).transpose()?;
+    let omit = nan_rule(x, given_valid.as_ref(), &nan_policy)?;
+    let ruled = omit || masked.is_some() || overlap || options.contains("weights")?;
     let omit = omit && x.dtype.is_float();
-    let valid = valid.as_ref().map_or(Ok(None), |valid| mask(x, valid))?;
+    // A mask that masks nothing costs nothing more.
+    let valid = match &masked {
+        Some(mask) if !py.import("ndpool._interop")?.getattr("all_true")?.call1((mask.object(),))?.is_truthy()? => {
+            masked.as_ref()
+        }
+        _ => None,
+    };
     let include = options.contains("count_include_pad")?;
     if include && ruled {
         let message = "count_include_pad: True counts cells that no rule says anything about: not with where, weights, omitted NaN or areas";
@@ -98,12 +106,7 @@ fn reduce<'py>(
         }
         if mode.name == "stochastic" {
             let check = py.import("ndpool._interop")?.getattr("expect_not_negative")?;
-            check.call1((
-                "x",
-                x.object(),
-                valid.as_ref().map(Array::object),
-                "mode 'stochastic' draws cells by their value",
-            ))?;
+            check.call1(("x", x.object(), valid.map(Array::object), "mode 'stochastic' draws cells by their value"))?;
         }
         let options = Options {
             return_indices: mode.has("return_indices") && options.contains("return_indices")?,
@@ -111,20 +114,28 @@ fn reduce<'py>(
             fill_value: fill_value.as_ref(),
             min_count: size("min_count", &min_count, 1)?,
             dropped,
-            valid: valid.as_ref(),
+            valid,
+            also_read: masked.as_ref(),
             omit,
             beside: beside.map(|(array, beside)| (array, beside.clone())),
             overlap,
         };
         execute(x, &solved, mode, &options, out)
     };
-    if is_list(mode) { each(&modes, out, one) } else { one(mode, out) }
+    if !is_list(mode) {
+        return one(mode, out);
+    }
+    let mut inputs = vec![x];
+    inputs.extend(masked.as_ref());
+    inputs.extend(beside.iter().flatten().map(|(array, _)| array));
+    each(&modes, out, &inputs, one)
 }
 
 /// Calls `one` for each mode of a list, with its own part of `out`.
 fn each<'py>(
     modes: &[Bound<'py, PyAny>],
     out: Option<&Bound<'py, PyAny>>,
+    inputs: &[&Array<'py>],
     one: impl Fn(&Bound<'py, PyAny>, Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = modes[0].py();
@@ -148,20 +159,49 @@ fn each<'py>(
             }
         },
     };
+    // Nothing is written before everything is computed: a later mode may refuse what an earlier one takes.
     let mut results = Vec::new();
+    let mut tapes = Vec::new();
+    for mode in modes {
+        let own = Bound::new(py, Tape::new(None))?;
+        results.push(one(mode, tape.map(|_| own.as_any()))?);
+        tapes.push(own);
+    }
+    let written = places.iter().zip(&results).map(|(place, result)| placed(place.as_ref(), result, inputs));
+    let written: Vec<_> = written.collect::<PyResult<Vec<_>>>()?.into_iter().flatten().collect();
+    let copy = py.import("numpy")?.getattr("copyto")?;
+    for (target, result) in &written {
+        copy.call1((target.object(), result.object()))?;
+    }
     if let Some(tape) = tape {
-        tape.borrow_mut().expect_many();
+        let mut tape = tape.borrow_mut();
+        tape.expect_many();
+        for own in &tapes {
+            tape.gather(&mut own.borrow_mut());
+        }
     }
-    for (mode, place) in modes.iter().zip(places) {
-        let Some(tape) = tape else {
-            results.push(one(mode, place.as_ref())?);
-            continue;
-        };
-        let own = Bound::new(py, Tape::new(place.map(Bound::unbind)))?;
-        results.push(one(mode, Some(own.as_any()))?);
-        tape.borrow_mut().gather(&mut own.borrow_mut());
-    }
+    let results = places.into_iter().zip(results).map(|(place, result)| place.unwrap_or(result));
     Ok(PyTuple::new(py, results)?.into_any())
+}
+
+/// A result, or values and indices, with the arrays that they are to be copied to.
+fn placed<'py>(
+    place: Option<&Bound<'py, PyAny>>,
+    result: &Bound<'py, PyAny>,
+    inputs: &[&Array<'py>],
+) -> PyResult<Vec<(Array<'py>, Array<'py>)>> {
+    let Some(place) = place else { return Ok(Vec::new()) };
+    let one = |place: &Bound<'py, PyAny>, result: &Bound<'py, PyAny>| {
+        let result = Array::read("out", result)?;
+        Ok((Array::target(place, result.dtype, &result.shape, inputs)?, result))
+    };
+    match (result.cast::<PyTuple>(), place.cast::<PyTuple>()) {
+        (Ok(results), Ok(places)) if results.len() == places.len() => {
+            places.iter().zip(results.iter()).map(|(place, result)| one(&place, &result)).collect()
+        }
+        (Err(_), Err(_)) => Ok(vec![one(place, result)?]),
+        _ => Err(PyTypeError::new_err("out: give an array for values, and a pair of arrays for values and indices")),
+    }
 }
 
 fn is_list(mode: &Bound<'_, PyAny>) -> bool {
@@ -191,16 +231,14 @@ fn nan_rule(x: &Array<'_>, valid: Option<&Bound<'_, PyAny>>, nan_policy: &Bound<
     Ok(omit)
 }
 
-/// The cells that are valid, of the shape of `x`; `None` if all are.
-fn mask<'py>(x: &Array<'py>, valid: &Bound<'py, PyAny>) -> PyResult<Option<Array<'py>>> {
+/// The cells that are valid, of the shape of `x`.
+fn mask<'py>(x: &Array<'py>, valid: &Bound<'py, PyAny>) -> PyResult<Array<'py>> {
     let mut valid = Array::read("where", valid)?;
     if valid.dtype != DType::Bool {
         return Err(PyTypeError::new_err(format!("where: an array of dtype {} must be of bool", valid.dtype.name())));
     }
     valid.broadcast("where", &x.shape)?;
-    // A mask that masks nothing costs nothing more.
-    let all = valid.object().call_method0("all")?.is_truthy()?;
-    Ok(if all { None } else { Some(valid) })
+    Ok(valid)
 }
 
 /// Weights or logits, of the shape of `x`, and how they were given.
@@ -337,7 +375,7 @@ pub(super) fn output_shape<'py>(
     dilation: &Bound<'py, PyAny>,
     ceil_mode: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let rank = count(shape)?.unwrap_or(1);
+    let rank = count("shape", shape)?.unwrap_or(1);
     let lens = per_axis("shape", shape, rank, 0)?;
     let shape: Vec<usize> = (0..rank).map(|axis| lens.at(axis)).collect();
     let axes = pooled_axes("window", rank, window, axis)?;
@@ -371,7 +409,7 @@ fn pooled_axes(
     window: &Bound<'_, PyAny>,
     axis: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Vec<usize>> {
-    match (axis, count(window)?) {
+    match (axis, count(argument, window)?) {
         (Some(axis), given) => {
             let axes = axes(axis, rank)?;
             match given {

@@ -29,6 +29,9 @@ pub(super) fn flag(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// A real number.
 pub(super) fn number(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<f64> {
     let real = if value.cast::<PyString>().is_ok() { None } else { value.extract::<f64>().ok() };
+    if real.is_none() && value.cast::<PyInt>().is_ok() {
+        return Err(PyValueError::new_err(format!("{argument}: {} does not fit a float64", shown(value))));
+    }
     real.ok_or_else(|| {
         let name = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
         PyTypeError::new_err(format!("{argument}: {} ({name}) must be a number", shown(value)))
@@ -71,10 +74,21 @@ fn is_bytes(value: &Bound<'_, PyAny>) -> bool {
     value.cast::<PyBytes>().is_ok() || value.cast::<PyByteArray>().is_ok() || value.cast::<PyMemoryView>().is_ok()
 }
 
-/// The items of a sequence of numbers; `None` for a number.
-pub(super) fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
+/// The items of a sequence of numbers, not more than an array has axes; `None` for a number.
+pub(super) fn items<'py>(argument: &str, value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
+    /// The most axes that a NumPy array has.
+    const AXES: usize = 64;
     if value.cast_exact::<PyInt>().is_ok() {
         return Ok(None);
+    }
+    let text = value.cast::<PyString>().is_ok() || is_bytes(value);
+    if !text
+        && let Ok(n) = value.len()
+        && n > AXES
+    {
+        return Err(PyValueError::new_err(format!(
+            "{argument}: a sequence of {n} values is longer than any array has axes"
+        )));
     }
     if let Ok(tuple) = value.cast::<PyTuple>() {
         return Ok(Some(tuple.iter().collect()));
@@ -82,7 +96,7 @@ pub(super) fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound
     if let Ok(list) = value.cast::<PyList>() {
         return Ok(Some(list.iter().collect()));
     }
-    if value.cast::<PyString>().is_ok() || is_bytes(value) {
+    if text {
         return Ok(None);
     }
     // Of arrays, only those with an axis are sequences.
@@ -110,7 +124,7 @@ impl<T: Copy> PerAxis<T> {
 
 /// A number for each of `n` axes, from a number or a sequence of `n`.
 pub(super) fn per_axis(argument: &str, value: &Bound<'_, PyAny>, n: usize, least: i64) -> PyResult<PerAxis<usize>> {
-    match items(value)? {
+    match items(argument, value)? {
         None => Ok(PerAxis::All(size(argument, value, least)?)),
         // As in PyTorch, a sequence of one is one for all.
         Some(items) if items.len() == 1 => Ok(PerAxis::All(size(argument, &items[0], least)?)),
@@ -125,8 +139,8 @@ pub(super) fn per_axis(argument: &str, value: &Bound<'_, PyAny>, n: usize, least
 }
 
 /// How many axes a sequence speaks of; `None` for a number.
-pub(super) fn count(value: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
-    Ok(items(value)?.map(|items| items.len()))
+pub(super) fn count(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
+    Ok(items(argument, value)?.map(|items| items.len()))
 }
 
 /// Window, stride, padding, dilation and rounding of a call, for `n` axes.
@@ -176,13 +190,13 @@ fn padding(value: &Bound<'_, PyAny>, n: usize) -> PyResult<Pad> {
             }
         };
     }
-    let Some(sides) = items(value)? else {
+    let Some(sides) = items("padding", value)? else {
         let cells = size("padding", value, 0)?;
         return Ok(Pad::Cells(PerAxis::All((cells, cells))));
     };
     let rule = || format!("give one int, {n} ints, or {n} pairs (before, after)");
     if let [side] = &sides[..]
-        && items(side)?.is_none()
+        && items("padding", side)?.is_none()
     {
         let cells = size("padding", side, 0)?;
         return Ok(Pad::Cells(PerAxis::All((cells, cells))));
@@ -191,13 +205,13 @@ fn padding(value: &Bound<'_, PyAny>, n: usize) -> PyResult<Pad> {
         let message = format!("padding: {} has {} values; {}", shown(value), sides.len(), rule());
         return Err(PyValueError::new_err(message));
     }
-    let side = |item: &Bound<'_, PyAny>| match items(item)? {
+    let side = |item: &Bound<'_, PyAny>| match items("padding", item)? {
         None => size("padding", item, 0).map(|cells| (cells, cells)),
         Some(pair) if pair.len() == 2 => Ok((size("padding", &pair[0], 0)?, size("padding", &pair[1], 0)?)),
         Some(_) => Err(PyValueError::new_err(format!("padding: {} is no pair; {}", shown(item), rule()))),
     };
     let pads = sides.iter().map(side).collect::<PyResult<Vec<_>>>()?;
-    let pairs = sides.iter().map(|item| Ok(items(item)?.is_some())).collect::<PyResult<Vec<_>>>()?;
+    let pairs = sides.iter().map(|item| Ok(items("padding", item)?.is_some())).collect::<PyResult<Vec<_>>>()?;
     if pairs.iter().any(|&pair| pair != pairs[0]) {
         return Err(PyValueError::new_err(format!("padding: {} mixes ints and pairs; {}", shown(value), rule())));
     }
@@ -206,7 +220,7 @@ fn padding(value: &Bound<'_, PyAny>, n: usize) -> PyResult<Pad> {
 
 /// The axes of a call on an array of rank `rank`, in ascending order with the places they were given in.
 pub(super) fn axes(value: &Bound<'_, PyAny>, rank: usize) -> PyResult<Vec<usize>> {
-    let given = match items(value)? {
+    let given = match items("axis", value)? {
         Some(items) => items.iter().map(|item| integer("axis", item)).collect::<PyResult<Vec<_>>>()?,
         None => vec![integer("axis", value)?],
     };

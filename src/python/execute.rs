@@ -24,6 +24,8 @@ pub(super) struct Options<'a, 'py> {
     pub dropped: &'a [usize],
     /// Which cells are valid, of the shape of `x`; all, if there is none.
     pub valid: Option<&'a Array<'py>>,
+    /// An array that was given, though it says nothing: results may not overlap it.
+    pub also_read: Option<&'a Array<'py>>,
     /// Whether NaN is not.
     pub omit: bool,
     /// Weights or logits, of the shape of `x`, and how they were given.
@@ -67,7 +69,10 @@ pub(super) fn execute<'py>(
         None => x.like(dtype, descr, &shape, options.dropped),
     };
     let read: Vec<&Array<'py>> =
-        [Some(x), options.valid, options.beside.as_ref().map(|&(array, _)| array)].into_iter().flatten().collect();
+        [Some(x), options.valid, options.also_read, options.beside.as_ref().map(|&(array, _)| array)]
+            .into_iter()
+            .flatten()
+            .collect();
     let mut y = place(&values_out, dtype, descr.as_ref(), &read)?;
     let mut indices = None;
     if options.return_indices {

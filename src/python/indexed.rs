@@ -1,6 +1,6 @@
 //! The functions whose cells are named by number: unpooling, and fractional pooling.
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
@@ -183,7 +183,7 @@ fn sizes(argument: &str, value: &Bound<'_, PyAny>, n: usize, least: i64) -> PyRe
 
 /// The size of the larger planes of an unpooling: one for each axis, or as in PyTorch the shape of the whole result.
 fn plane_size(value: &Bound<'_, PyAny>, rank: usize, channels_last: bool) -> PyResult<Vec<usize>> {
-    let Some(given) = items(value)? else { return sizes("output_size", value, rank, 0) };
+    let Some(given) = items("output_size", value)? else { return sizes("output_size", value, rank, 0) };
     let first = match given.len().checked_sub(rank) {
         Some(0) => 0,
         // The axes before are a channel axis, or a batch and a channel axis; channels may come last.
@@ -205,13 +205,16 @@ fn plane_size(value: &Bound<'_, PyAny>, rank: usize, channels_last: bool) -> PyR
 fn ratios(value: &Bound<'_, PyAny>, n: usize) -> PyResult<Vec<f64>> {
     let ratio = |item: &Bound<'_, PyAny>| {
         item.extract::<f64>().map_err(|error| {
+            if error.is_instance_of::<PyOverflowError>(item.py()) {
+                return PyValueError::new_err(format!("output_ratio: {} must be below 1", shown(item)));
+            }
             if !error.is_instance_of::<PyTypeError>(item.py()) || item.hasattr("__float__").unwrap_or(false) {
                 return error;
             }
             PyTypeError::new_err(format!("output_ratio: {} must be a number", shown(item)))
         })
     };
-    match items(value)? {
+    match items("output_ratio", value)? {
         None => Ok(vec![ratio(value)?; n]),
         Some(items) if items.len() == n => items.iter().map(ratio).collect(),
         Some(items) => {

@@ -5,8 +5,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::arguments::{flag, number, shown};
-use super::array::DType;
-use crate::modes::{Choice, QuantileMethod, Rank, Statistic};
+use super::array::{DType, with_float};
+use crate::element::Element;
+use crate::modes::{Choice, Label, QuantileMethod, Rank, Statistic};
 
 /// What is computed of each window.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -177,7 +178,7 @@ impl Mode {
             }
             "mode" => {
                 let ignore = match given("ignore")? {
-                    Some(ignore) if !ignore.is_none() => Some(number("ignore", &ignore)?),
+                    Some(ignore) if !ignore.is_none() => Some(label(&ignore, dtype)?),
                     _ => None,
                 };
                 R::Choice(Choice::Majority { ignore })
@@ -212,6 +213,16 @@ impl Mode {
     pub fn has(self, option: &str) -> bool {
         MODES.iter().any(|(name, has)| *name == self.name && has.contains(&option))
     }
+}
+
+/// A value that cells of a dtype may have.
+fn label(value: &Bound<'_, PyAny>, dtype: DType) -> PyResult<Label> {
+    if let Ok(whole) = value.extract::<i128>() {
+        return Ok(Label::Whole(whole));
+    }
+    let real = number("ignore", value)?;
+    // As the cells have it: 0.1 is another number in float32.
+    Ok(Label::Real(with_float!(dtype, T => T::from_f64(real).to_f64(), else real)))
 }
 
 fn quantile_method(method: &Bound<'_, PyAny>) -> PyResult<QuantileMethod> {

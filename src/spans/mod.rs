@@ -351,6 +351,19 @@ mod tests {
     }
 
     #[test]
+    fn whole_windows_are_those_that_nothing_clips() {
+        for (k, s, d, pad, len) in grid(5, 4, 4, 9, 9) {
+            let Ok(Spans::Regular(r)) = Window::new(k).stride(s).dilation(d).padding(pad, pad / 2).solve(len) else {
+                continue;
+            };
+            for o in 0..r.len_out {
+                let whole = r.first(o) >= 0 && r.first(o) as usize + r.extent() <= len;
+                assert_eq!(r.whole().contains(&o), whole, "{r:?} {o}");
+            }
+        }
+    }
+
+    #[test]
     fn blocks_as_drawn() {
         use {Boundary as B, Side as S};
         for (boundary, side, drawing) in [

@@ -27,6 +27,15 @@ impl Regular {
         o as isize * self.stride as isize - self.before
     }
 
+    /// The windows that lie on the axis from their first tap to their last.
+    pub fn whole(&self) -> std::ops::Range<usize> {
+        let Some(room) = self.len_in.checked_sub(self.extent()) else { return 0..0 };
+        let start = (self.before.max(0) as usize).div_ceil(self.stride);
+        let last = room as isize + self.before;
+        let end = if last < 0 { 0 } else { (last as usize / self.stride + 1).min(self.len_out) };
+        start..end.max(start)
+    }
+
     /// Taps of window `o` that lie before cell `end` of the axis.
     fn taps_before(&self, o: usize, end: isize) -> usize {
         let room = end - 1 - self.first(o);
