@@ -33,6 +33,6 @@ html_title = "ndpool"
 html_theme_options = {"show_prev_next": False, "show_toc_level": 2}
 
 
-def setup(app):  # noqa: ANN001, ANN201
+def setup(app):  # noqa: ANN001, ANN201 - as Sphinx asks for it
     """Draw the pictures of the modes before pages are read."""
     app.connect("builder-inited", lambda app: pictures.draw(Path(app.srcdir) / "generated" / "modes"))

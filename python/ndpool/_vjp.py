@@ -31,8 +31,11 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> tuple[Any, 
         What `f` returns.
     pullback : Pullback
         `pullback(dy)` is the cotangent of `x` from that of the values, `pullback.jvp(dx)` the tangent of the values
-        from that of `x`. It may be called again, and keeps what it needs and no more: for max and min one or two bytes
-        for each value (more for windows that span more than 65,536 cells), for means nothing.
+        from that of `x`. Where more arguments are differentiable (`weights`, `g`, and `p` of gem, `alpha`, `r` and
+        `beta` if they are passed), `pullback(dy)` is a tuple in the order of the signature, and `jvp` takes as many
+        tangents. For a list of modes `dy` is a tuple. It may be called again, and keeps what it needs and no more: for
+        max, min and other choices of a cell one or two bytes for each value (more for windows that span more than
+        65,536 cells), for sums and means nothing, for other modes a copy of `x` and of what was given beside it.
 
     Raises
     ------

@@ -6,7 +6,7 @@
 
 use super::rank::Between;
 use super::{Choice, Rank, Statistic};
-use crate::kernel::math::{exp, ln};
+use crate::kernel::math::{cbrt, exp, ln};
 
 /// Windows of a block.
 pub(crate) const LANES: usize = 16;
@@ -333,10 +333,7 @@ fn powers(
         } else if p == 2.0 {
             x.sqrt()
         } else {
-            // A step of Newton's method takes off what the logarithm rounds.
-            let y = exp(ln(x) / 3.0);
-            let y = y - (y * y * y - x) / (3.0 * y * y);
-            if x == 0.0 { 0.0 } else { y }
+            cbrt(x)
         }
     };
     (map(|l| root(total[l] / divisor(l))), odd)

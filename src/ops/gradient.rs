@@ -5,7 +5,8 @@ use ndarray::{ArrayD, ArrayView, Dimension};
 use super::extreme::{Second, extreme};
 use super::indexed::IndexMap;
 use super::solved::{Solved, zeros};
-use super::statistic::{Placed, StatisticMap};
+use super::statistic::Placed;
+use super::statistic_map::StatisticMap;
 use super::sum::{Lowering, Sought, mean_gradient, sought, sum};
 use crate::element::{Element, Kind};
 use crate::engine::{self, At, Codes, DivisorRule, Field, Intake, NOWHERE, Offsets, Routed, RoutedAxis, Winners};
@@ -213,6 +214,15 @@ impl Stored {
             _ => Self::U64(zeros(len)?),
         })
     }
+
+    fn winners(&mut self) -> Winners {
+        match self {
+            Self::U8(winners) => Winners::U8(Raw::of(winners)),
+            Self::U16(winners) => Winners::U16(Raw::of(winners)),
+            Self::U32(winners) => Winners::U32(Raw::of(winners)),
+            Self::U64(winners) => Winners::U64(Raw::of(winners)),
+        }
+    }
 }
 
 impl RouteMap {
@@ -249,7 +259,7 @@ impl RouteMap {
             digits: Vec::new(),
             table: Vec::new(),
         };
-        if codes + u64::from(missing) <= 1 << 16 && largest < 1 << 51 {
+        if codes.saturating_add(u64::from(missing)) <= 1 << 16 && largest < 1 << 51 {
             map.table.push(0);
             for &(most, step) in &taps {
                 map.digits.push((step as f64, map.table.len() as f64));
@@ -277,12 +287,7 @@ impl RouteMap {
         y: &ViewMut<'_, T>,
         parallel: &Parallel<'_>,
     ) -> Result<()> {
-        let winners = match &mut self.stored {
-            Stored::U8(winners) => Winners::U8(Raw::of(winners)),
-            Stored::U16(winners) => Winners::U16(Raw::of(winners)),
-            Stored::U32(winners) => Winners::U32(Raw::of(winners)),
-            Stored::U64(winners) => Winners::U64(Raw::of(winners)),
-        };
+        let winners = self.stored.winners();
         let second = Second::Winners { winners, digits: &self.digits, strides: &self.strides };
         extreme(x, &self.solved, reversed, y, &second, parallel)
     }
@@ -290,12 +295,7 @@ impl RouteMap {
     /// Keeps winners one by one, given by their flat index.
     pub(crate) fn recorder(&mut self) -> Box<Placed<'_>> {
         let Self { solved, stored, strides, table, .. } = self;
-        let winners = match stored {
-            Stored::U8(winners) => Winners::U8(Raw::of(winners)),
-            Stored::U16(winners) => Winners::U16(Raw::of(winners)),
-            Stored::U32(winners) => Winners::U32(Raw::of(winners)),
-            Stored::U64(winners) => Winners::U64(Raw::of(winners)),
-        };
+        let winners = stored.winners();
         let coded = !table.is_empty();
         // Of each pooled axis: its step in the flat index, and what one cell of a window more adds to the code.
         let mut axes = Vec::new();

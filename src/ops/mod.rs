@@ -11,6 +11,7 @@ mod planes;
 mod pool;
 mod solved;
 mod statistic;
+mod statistic_map;
 mod sum;
 mod unpool;
 
@@ -27,6 +28,7 @@ pub(crate) use {
     folded::{Filling, Folding, intake, outlet},
     gradient::{Differentiable, MeanMap, RouteMap},
     indices::Indices,
-    statistic::{Kept, Rules, StatisticMap, Target, all_have_enough, choice, chosen_value, exact, statistic},
+    statistic::{Rules, Target, all_have_enough, choice, chosen_value, exact, statistic},
+    statistic_map::{Kept, StatisticMap},
     sum::{Lowering, count, sum},
 };

@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::arguments::{Geometry, axes, count, flag, items, one_of, per_axis, shown, size};
-use super::array::{Array, DType};
+use super::array::Array;
+use super::dtype::DType;
 use super::execute::{Options, execute};
 use super::functions::spatial;
 use super::gradient::{Beside, Tape};

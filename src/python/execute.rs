@@ -4,7 +4,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::array::{Array, DType, descr_of, kept, with_dtype};
+use super::array::{Array, kept};
+use super::dtype::{DType, descr_of, with_dtype};
 use super::error::compute;
 use super::gradient::{Beside, Recorded, Tape};
 use super::mode::{Mode, Reduction};
@@ -158,7 +159,9 @@ fn run(
             }
             Ok(None)
         }
-        Reduction::Statistic(_) | Reduction::Choice(_) => unreachable!("these are visited"),
+        Reduction::Statistic(_) | Reduction::Choice(_) => {
+            unreachable!("`Options::visits` is true of these, so that `execute` gives them to `visited::run`")
+        }
     }
 }
 

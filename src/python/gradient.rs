@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::arguments::number;
-use super::array::{Array, DType, descr_of, kept, with_float};
+use super::array::{Array, kept};
+use super::dtype::{DType, descr_of, with_float};
 use super::error::compute;
 use super::visited::{float_writer, floats};
 use crate::engine::Field;

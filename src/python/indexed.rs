@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use super::arguments::{flag, items, per_axis, shown, size};
-use super::array::{Array, DType, with_dtype, with_float};
+use super::array::Array;
+use super::dtype::{DType, with_dtype, with_float};
 use super::error::compute;
 use super::execute::{split_out, wrap};
 use super::functions::spatial;

@@ -4,6 +4,7 @@ mod any_axes;
 mod arguments;
 mod array;
 mod control;
+mod dtype;
 mod error;
 mod execute;
 mod functions;

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::arguments::{flag, number, shown};
-use super::array::{DType, with_float};
+use super::dtype::{DType, with_float};
 use crate::element::Element;
 use crate::modes::{Choice, Label, QuantileMethod, Rank, Statistic};
 

@@ -4,7 +4,8 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use super::array::{Array, DType, with_dtype, with_float};
+use super::array::Array;
+use super::dtype::{DType, with_dtype, with_float};
 use super::error::compute;
 use super::execute::Options;
 use super::gradient::no_gradient;

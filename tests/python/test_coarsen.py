@@ -164,7 +164,9 @@ def test_bad_arguments_are_refused(arguments, kind, name):
 
 @pytest.mark.parametrize("name", ["max", "min", "sum", "avg", "median", "var", "prod", "all"])
 def test_blocks_agree_with_scikit_image(name):
-    block_reduce = pytest.importorskip("skimage.measure").block_reduce
+    block_reduce = pytest.importorskip(
+        "skimage.measure", reason="scikit-image is an optional second opinion"
+    ).block_reduce
     x = np.random.default_rng(3).standard_normal((6, 8, 9)) * (name != "all")
     function = np.mean if name == "avg" else getattr(np, name)
     want = block_reduce(x, (2, 4, 3), function)
@@ -175,7 +177,7 @@ def test_blocks_agree_with_scikit_image(name):
 @pytest.mark.parametrize(("boundary", "theirs"), [("exact", "exact"), ("trim", "trim"), ("pad", "pad")])
 @pytest.mark.parametrize("name", ["max", "min", "sum", "avg", "median", "std", "count"])
 def test_blocks_agree_with_xarray(name, boundary, theirs, side):
-    xarray = pytest.importorskip("xarray")
+    xarray = pytest.importorskip("xarray", reason="xarray is an optional second opinion")
     x = np.random.default_rng(3).standard_normal((6, 8) if boundary == "exact" else (7, 9))
     array = xarray.DataArray(x, dims=["a", "b"])
     coarse = array.coarsen(a=3, b=2, boundary=theirs, side=side)

@@ -99,3 +99,11 @@ def test_broadcast_masks_are_not_read_in_full():
 def test_false_is_a_value_that_a_mode_may_not_have(option):
     with pytest.raises(TypeError, match=option):
         ndpool.pool(np.ones(4), 2, "max", **{option: False})
+
+
+def test_codes_of_windows_beyond_all_numbers():
+    """The number of taps does not fit 64 bits; neither may one more than that."""
+    x = np.arange(9.0).reshape(3, 3)
+    y, pullback = ndpool.vjp(ndpool.pool, x, (2**32, 2**32), "first", padding=2**31)
+    assert y.shape == (1, 1)
+    np.testing.assert_array_equal(pullback(np.ones((1, 1))), np.eye(1, 9).reshape(3, 3))

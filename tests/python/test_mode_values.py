@@ -314,20 +314,20 @@ def test_reductions_agree_with_numpy(name, dtype):
     ("name", "theirs"), [("median", "median_filter"), ("avg", "uniform_filter"), ("max", "maximum_filter")]
 )
 def test_filters_agree_with_scipy(name, theirs):
-    ndimage = pytest.importorskip("scipy.ndimage")
+    ndimage = pytest.importorskip("scipy.ndimage", reason="SciPy is an optional second opinion")
     want = getattr(ndimage, theirs)(X, size=(1, 3, 5))[:, 1:-1, 2:-2]
     np.testing.assert_allclose(ndpool.pool(X, (3, 5), name, stride=1), want, rtol=1e-12, atol=1e-14)
 
 
 def test_the_most_frequent_value_agrees_with_scipy():
-    stats = pytest.importorskip("scipy.stats")
+    stats = pytest.importorskip("scipy.stats", reason="SciPy is an optional second opinion")
     x = np.random.default_rng(4).integers(0, 5, (20, 30))
     got = ndpool.pool(x, (4, 3), "mode", stride=1)
     np.testing.assert_array_equal(got, stats.mode(sliding(x, (4, 3)), axis=-1).mode)
 
 
 def test_log_sum_exp_agrees_with_scipy():
-    special = pytest.importorskip("scipy.special")
+    special = pytest.importorskip("scipy.special", reason="SciPy is an optional second opinion")
     want = (special.logsumexp(3 * sliding(X, (1, 3, 3)), axis=-1) - math.log(9)) / 3
     np.testing.assert_allclose(ndpool.pool(X, (3, 3), "lse", stride=1, r=3), want, rtol=1e-12, atol=1e-14)
 
