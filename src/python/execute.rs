@@ -59,11 +59,7 @@ pub(super) fn execute<'py>(
     let py = x.object().py();
     let (dtype, descr) = result_dtype(x.dtype, mode, options)?;
     let shape = kept(solved.output_shape(), options.dropped);
-    let tape = out.and_then(|out| out.cast_exact::<Tape>().ok());
-    let out = match tape {
-        Some(tape) => tape.borrow().out(py),
-        None => out.filter(|out| !out.is_none()).cloned(),
-    };
+    let (tape, out) = destination(py, out);
     let (values_out, indices_out) = split_out(out.as_ref(), options.return_indices)?;
     let place = |out: &Given<'py>, dtype, descr, inputs: &[&Array<'py>]| match out {
         Some(out) => Array::target(out, dtype, &shape, inputs),
@@ -103,7 +99,7 @@ pub(super) fn execute<'py>(
         let beside = options.beside.as_ref().map(|(_, beside)| beside.clone());
         // Visited windows know themselves which of them have a value.
         let least = if visits { 1 } else { least };
-        let recorded = Recorded::new(py, x, dtype, map, options.dropped, least).with(beside, mode.parameter);
+        let recorded = Recorded::new(x, dtype, map, options.dropped, least).with(beside, mode.parameter);
         tape.borrow_mut().record(recorded)?;
     }
     let values = wrap(x, y, values_out)?;
@@ -251,6 +247,17 @@ pub(super) fn split_out<'py>(out: Option<&Bound<'py, PyAny>>, indices: bool) -> 
         }
         Some((out, Err(_))) => Ok((Some(out.clone()), None)),
         None => Ok((None, None)),
+    }
+}
+
+/// The tape that was passed as `out`, if it was one, and where results are written.
+pub(super) fn destination<'a, 'py>(
+    py: Python<'py>,
+    out: Option<&'a Bound<'py, PyAny>>,
+) -> (Option<&'a Bound<'py, Tape>>, Option<Bound<'py, PyAny>>) {
+    match out.and_then(|out| out.cast_exact::<Tape>().ok()) {
+        Some(tape) => (Some(tape), tape.borrow().out(py)),
+        None => (None, out.filter(|out| !out.is_none()).cloned()),
     }
 }
 

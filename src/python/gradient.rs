@@ -17,7 +17,7 @@ use crate::ops::Differentiable;
 #[pyclass(module = "ndpool._ndpool")]
 pub(super) struct Tape {
     out: Option<Py<PyAny>>,
-    recorded: Vec<Recorded>,
+    recorded: Vec<Box<dyn Derivative>>,
     /// Whether the call gives a tuple of results, each with a derivative.
     many: bool,
 }
@@ -54,13 +54,95 @@ impl Tape {
         self.recorded.append(&mut other.recorded);
     }
 
-    pub fn record(&mut self, recorded: Recorded) -> PyResult<()> {
+    pub fn record(&mut self, derivative: impl Derivative + 'static) -> PyResult<()> {
         if !self.recorded.is_empty() {
             return Err(PyTypeError::new_err("f: made more than one call with this tape"));
         }
-        self.recorded.push(recorded);
+        self.recorded.push(Box::new(derivative));
         Ok(())
     }
+}
+
+/// The derivative of one call, at the values it was made with: a linear map between the tangents of its differentiable
+/// arguments and that of its result. A new kind of function implements this and records it on the tape.
+pub(super) trait Derivative: Send + Sync {
+    /// The differentiable arguments, in the order of the signature.
+    fn arguments(&self) -> Vec<&'static str>;
+
+    /// The shapes of `x` and of the result.
+    fn shapes(&self) -> (&[usize], &[usize]);
+
+    /// The cotangent of each argument, in that order, from that of the result.
+    fn pull<'py>(&self, dy: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>>;
+
+    /// The tangent of the result from that of each argument, by its name.
+    fn push<'py>(&self, py: Python<'py>, tangents: &Tangents<'py>) -> PyResult<Bound<'py, PyAny>>;
+}
+
+/// The tangents of arguments, by their names.
+pub(super) struct Tangents<'py>(Vec<(&'static str, Bound<'py, PyAny>)>);
+
+impl<'py> Tangents<'py> {
+    pub fn of(&self, argument: &str) -> Option<&Bound<'py, PyAny>> {
+        self.0.iter().find(|(name, _)| *name == argument).map(|(_, tangent)| tangent)
+    }
+}
+
+/// How an array that took part in a call looks from Python: its cotangent, or tangent, looks the same.
+pub(super) struct Side {
+    pub shape: Vec<usize>,
+    /// Which say the order of axes in memory.
+    pub strides: Vec<isize>,
+    pub dtype: DType,
+    restore: Option<Py<PyAny>>,
+}
+
+impl Side {
+    pub fn of(array: &Array<'_>) -> Self {
+        let restore = array.restore.as_ref().map(|restore| restore.clone_ref(array.object().py()));
+        Self { shape: array.shape.clone(), strides: array.strides.clone(), dtype: array.dtype, restore }
+    }
+
+    /// Reads a cotangent or tangent, of this shape, in this dtype. `what` is the array that has to have its shape.
+    pub fn read<'py>(&self, argument: &'static str, value: &Bound<'py, PyAny>, what: &str) -> PyResult<Array<'py>> {
+        let array = read_as(argument, value, self.dtype)?;
+        expect(argument, &array, &self.shape, what)?;
+        Ok(array)
+    }
+
+    /// A new cotangent or tangent, to be written.
+    pub fn empty<'py>(&self, py: Python<'py>) -> PyResult<Array<'py>> {
+        Array::new(py, self.dtype, None, &self.shape, &self.strides)
+    }
+
+    /// What was written, as an array of the caller's library.
+    pub fn finish<'py>(&self, array: &Array<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let object = array.object().clone();
+        match &self.restore {
+            Some(restore) => restore.bind(object.py()).call1((object,)),
+            None => Ok(object),
+        }
+    }
+}
+
+/// Reads a cotangent or tangent in the dtype of what it belongs to.
+fn read_as<'py>(argument: &'static str, value: &Bound<'py, PyAny>, dtype: DType) -> PyResult<Array<'py>> {
+    let array = Array::read(argument, value)?;
+    if array.dtype == dtype {
+        return Ok(array);
+    }
+    let py = value.py();
+    let cast = py.import("ndpool._interop")?.getattr("cast")?;
+    Array::read(argument, &cast.call1((argument, array.object(), descr_of(py, dtype)?))?)
+}
+
+fn expect(argument: &str, array: &Array<'_>, shape: &[usize], what: &str) -> PyResult<()> {
+    if array.shape == *shape {
+        return Ok(());
+    }
+    let (given, shape) = (Shape(&array.shape), Shape(shape));
+    let message = format!("{argument}: an array of shape {given} must have the shape of {what}, {shape}");
+    Err(PyValueError::new_err(message))
 }
 
 /// An array that was given beside `x`: which argument, and the shape and dtype of its cotangent.
@@ -71,14 +153,11 @@ pub(super) struct Beside {
     pub dtype: DType,
 }
 
-/// A derivative, and how its arrays look from Python.
+/// The derivative of a pooling, and how its arrays look from Python.
 pub(super) struct Recorded {
     map: Differentiable,
-    /// Dtype and memory order of `x`.
-    x: DType,
-    strides: Vec<isize>,
+    x: Side,
     y: DType,
-    restore: Option<Py<PyAny>>,
     /// Axes that the result does not keep.
     dropped: Vec<usize>,
     /// Cells below which a window was given a fill value, which does not depend on `x`.
@@ -88,17 +167,12 @@ pub(super) struct Recorded {
     parameter: Option<&'static str>,
 }
 
-/// Arguments in the order of signatures; cotangents come in this order.
+/// Differentiable arguments of the modes of a list, in the order of signatures.
 const ARGUMENTS: [&str; 7] = ["x", "weights", "g", "p", "alpha", "r", "beta"];
 
-/// The cotangent of an argument.
-type Cotangent<'py> = (&'static str, Bound<'py, PyAny>);
-
 impl Recorded {
-    pub fn new(py: Python<'_>, x: &Array<'_>, y: DType, map: Differentiable, dropped: &[usize], least: usize) -> Self {
-        let restore = x.restore.as_ref().map(|restore| restore.clone_ref(py));
-        let (strides, dropped) = (x.strides.clone(), dropped.to_vec());
-        Self { map, x: x.dtype, strides, y, restore, dropped, least, beside: None, parameter: None }
+    pub fn new(x: &Array<'_>, y: DType, map: Differentiable, dropped: &[usize], least: usize) -> Self {
+        Self { map, x: Side::of(x), y, dropped: dropped.to_vec(), least, beside: None, parameter: None }
     }
 
     /// Adds what is differentiable beside `x`.
@@ -106,84 +180,49 @@ impl Recorded {
         (self.beside, self.parameter) = (beside, parameter);
         self
     }
+}
 
-    /// The differentiable arguments, in the order of signatures.
-    fn arguments(&self) -> impl Iterator<Item = &'static str> + '_ {
-        let given = |argument: &&str| {
-            *argument == "x"
-                || self.parameter == Some(*argument)
-                || self.beside.as_ref().is_some_and(|beside| beside.argument == *argument)
-        };
-        ARGUMENTS.into_iter().filter(given)
+impl Derivative for Recorded {
+    fn arguments(&self) -> Vec<&'static str> {
+        let beside = self.beside.as_ref().map(|beside| beside.argument);
+        [Some("x"), beside, self.parameter].into_iter().flatten().collect()
     }
 
-    /// Reads a cotangent or tangent as an array of the dtype of what it belongs to.
-    fn read<'py>(argument: &'static str, value: &Bound<'py, PyAny>, dtype: DType) -> PyResult<Array<'py>> {
-        let array = Array::read(argument, value)?;
-        if array.dtype == dtype {
-            return Ok(array);
-        }
-        let py = value.py();
-        let cast = py.import("ndpool._interop")?.getattr("cast")?;
-        Array::read(argument, &cast.call1((argument, array.object(), descr_of(py, dtype)?))?)
+    fn shapes(&self) -> (&[usize], &[usize]) {
+        (self.map.solved().shape(), self.map.solved().output_shape())
     }
 
-    /// A result as an array of the caller's library.
-    fn finish<'py>(&self, array: &Array<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let object = array.object().clone();
-        match &self.restore {
-            Some(restore) => restore.bind(object.py()).call1((object,)),
-            None => Ok(object),
-        }
-    }
-
-    fn expect(&self, argument: &str, array: &Array<'_>, result: bool) -> PyResult<()> {
+    fn pull<'py>(&self, dy: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let solved = self.map.solved();
-        let shape = if result { kept(solved.output_shape(), &self.dropped) } else { solved.shape().into() };
-        if array.shape == *shape {
-            return Ok(());
-        }
-        let what = if result { "the result" } else { "x" };
-        let message = format!(
-            "{argument}: an array of shape {} must have the shape of {what}, {}",
-            Shape(&array.shape),
-            Shape(&shape)
-        );
-        Err(PyValueError::new_err(message))
-    }
-
-    /// The cotangents of all arguments from that of the result.
-    fn pull<'py>(&self, dy: &Bound<'py, PyAny>) -> PyResult<Vec<Cotangent<'py>>> {
-        let solved = self.map.solved();
-        let mut dy = Self::read("dy", dy, self.y)?;
-        self.expect("dy", &dy, true)?;
+        let mut dy = read_as("dy", dy, self.y)?;
+        expect("dy", &dy, &kept(solved.output_shape(), &self.dropped), "the result")?;
         if self.least > 1 {
             dy = Array::read("dy", &dy.object().call_method0("copy")?)?;
         }
         dy.expand(&self.dropped);
         let py = dy.object().py();
-        let dx = Array::new(py, self.x, None, solved.shape(), &self.strides)?;
+        let dx = self.x.empty(py)?;
         if self.least > 1 {
             with_float!(self.y, Y => solved.fill(&dy.view_mut::<Y>(), Y::default(), self.least), else return Err(no_gradient(self.y)));
         }
         let cells = dx.len() + dy.len();
         let mut more = Vec::new();
         match &self.map {
-            Differentiable::Mean(map) => with_float!(self.y, Y => with_float!(self.x, T => {
+            Differentiable::Mean(map) => with_float!(self.y, Y => with_float!(self.x.dtype, T => {
                 let (dy, dx) = (dy.view::<Y>(), dx.view_mut::<T>());
                 compute(py, cells, |parallel| map.pull(&dy, &dx, parallel))?;
-            }, else return Err(no_gradient(self.x))), else return Err(no_gradient(self.y))),
-            Differentiable::Route(map) => with_float!(self.x, T => {
+            }, else return Err(no_gradient(self.x.dtype))), else return Err(no_gradient(self.y))),
+            Differentiable::Route(map) => with_float!(self.x.dtype, T => {
                 let (dy, dx) = (dy.view::<T>(), dx.view_mut::<T>());
                 compute(py, cells, |parallel| map.pull(&dy, &dx, parallel))?;
-            }, else return Err(no_gradient(self.x))),
-            Differentiable::Index(map) => with_float!(self.x, T => {
+            }, else return Err(no_gradient(self.x.dtype))),
+            Differentiable::Index(map) => with_float!(self.x.dtype, T => {
                 let (dy, dx) = (dy.view::<T>(), dx.view_mut::<T>());
                 compute(py, cells, |parallel| map.pull(&dy, &dx, parallel))?;
-            }, else return Err(no_gradient(self.x))),
+            }, else return Err(no_gradient(self.x.dtype))),
             Differentiable::Statistic(map) => {
                 let sums = match &self.beside {
-                    Some(_) => Some(Array::new(py, DType::F64, None, solved.shape(), &self.strides)?),
+                    Some(_) => Some(Array::new(py, DType::F64, None, solved.shape(), &self.x.strides)?),
                     None => None,
                 };
                 let writers = (float_writer(&dx), sums.as_ref().map(float_writer));
@@ -195,66 +234,62 @@ impl Recorded {
                     parameter = map.pull(dy, (&*writers.0, &dx.strides), beside, parallel)?;
                     Ok(())
                 })?;
-                if let (Some(sums), Some(Beside { argument, shape, dtype })) = (sums, &self.beside) {
+                if let (Some(sums), Some(Beside { shape, dtype, .. })) = (sums, &self.beside) {
                     let summed = py.import("ndpool._interop")?.getattr("summed_to")?;
-                    more.push((*argument, summed.call1((sums.object(), shape, descr_of(py, *dtype)?))?));
+                    more.push(summed.call1((sums.object(), shape, descr_of(py, *dtype)?))?);
                 }
-                if let Some(argument) = self.parameter {
-                    more.push((argument, py.import("numpy")?.getattr("array")?.call1((parameter,))?));
+                if self.parameter.is_some() {
+                    more.push(py.import("numpy")?.getattr("array")?.call1((parameter,))?);
                 }
             }
         }
-        more.insert(0, ("x", self.finish(&dx)?));
+        more.insert(0, self.x.finish(&dx)?);
         Ok(more)
     }
 
-    /// The tangent of the result from those of some arguments.
-    fn push<'py>(
-        &self,
-        py: Python<'py>,
-        tangents: &[(&'static str, Bound<'py, PyAny>)],
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn push<'py>(&self, py: Python<'py>, tangents: &Tangents<'py>) -> PyResult<Bound<'py, PyAny>> {
         let solved = self.map.solved();
-        let of = |argument: &str| tangents.iter().find(|(name, _)| *name == argument).map(|(_, tangent)| tangent);
-        let Some(dx) = of("x") else { return Err(PyTypeError::new_err("dx: is missing")) };
-        let dx = Self::read("dx", dx, self.x)?;
-        self.expect("dx", &dx, false)?;
-        let (shape, strides) = (kept(solved.output_shape(), &self.dropped), kept(&self.strides, &self.dropped));
+        let Some(dx) = tangents.of("x") else { return Err(PyTypeError::new_err("dx: is missing")) };
+        let dx = self.x.read("dx", dx, "x")?;
+        let (shape, strides) = (kept(solved.output_shape(), &self.dropped), kept(&self.x.strides, &self.dropped));
         let mut dy = Array::new(py, self.y, None, &shape, &strides)?;
         dy.expand(&self.dropped);
         let cells = dx.len() + dy.len();
         match &self.map {
-            Differentiable::Mean(map) => with_float!(self.y, Y => with_float!(self.x, T => {
+            Differentiable::Mean(map) => with_float!(self.y, Y => with_float!(self.x.dtype, T => {
                 let (dx, dy) = (dx.view::<T>(), dy.view_mut::<Y>());
                 compute(py, cells, |parallel| map.push(&dx, &dy, parallel))?;
                 solved.fill(&dy, Y::default(), self.least);
-            }, else return Err(no_gradient(self.x))), else return Err(no_gradient(self.y))),
-            Differentiable::Route(map) => with_float!(self.x, T => {
+            }, else return Err(no_gradient(self.x.dtype))), else return Err(no_gradient(self.y))),
+            Differentiable::Route(map) => with_float!(self.x.dtype, T => {
                 let (dx, dy) = (dx.view::<T>(), dy.view_mut::<T>());
                 compute(py, cells, |parallel| map.push(&dx, &dy, parallel))?;
                 solved.fill(&dy, T::default(), self.least);
-            }, else return Err(no_gradient(self.x))),
-            Differentiable::Index(map) => with_float!(self.x, T => {
+            }, else return Err(no_gradient(self.x.dtype))),
+            Differentiable::Index(map) => with_float!(self.x.dtype, T => {
                 let (dx, dy) = (dx.view::<T>(), dy.view_mut::<T>());
                 compute(py, cells, |parallel| map.push(&dx, &dy, parallel))?;
-            }, else return Err(no_gradient(self.x))),
+            }, else return Err(no_gradient(self.x.dtype))),
             Differentiable::Statistic(map) => {
-                let beside = match self.beside.as_ref().and_then(|beside| of(beside.argument).map(|d| (beside, d))) {
-                    Some((beside, tangent)) => {
-                        let mut tangent = Array::read(beside.argument, tangent)?;
-                        if tangent.shape != beside.shape {
-                            let (given, shape) = (Shape(&tangent.shape), Shape(&beside.shape));
-                            let name = beside.argument;
-                            let message =
-                                format!("d{name}: an array of shape {given} must have the shape of {name}, {shape}");
-                            return Err(PyValueError::new_err(message));
+                let beside =
+                    match self.beside.as_ref().and_then(|beside| tangents.of(beside.argument).map(|d| (beside, d))) {
+                        Some((beside, tangent)) => {
+                            let mut tangent = Array::read(beside.argument, tangent)?;
+                            if tangent.shape != beside.shape {
+                                let (given, shape) = (Shape(&tangent.shape), Shape(&beside.shape));
+                                let name = beside.argument;
+                                let message = format!(
+                                    "d{name}: an array of shape {given} must have the shape of {name}, {shape}"
+                                );
+                                return Err(PyValueError::new_err(message));
+                            }
+                            tangent.broadcast(beside.argument, solved.shape())?;
+                            Some(tangent)
                         }
-                        tangent.broadcast(beside.argument, solved.shape())?;
-                        Some(tangent)
-                    }
-                    None => None,
-                };
-                let parameter = self.parameter.and_then(&of).map_or(Ok(0.0), |d| number("d_parameter", d))?;
+                        None => None,
+                    };
+                let parameter =
+                    self.parameter.and_then(|name| tangents.of(name)).map_or(Ok(0.0), |d| number("d_parameter", d))?;
                 let readers = (floats(&dx), beside.as_ref().map(floats));
                 let d_beside = readers.1.as_deref().zip(beside.as_ref());
                 let d_beside = d_beside.map(|(reader, array)| Field { reader, strides: &array.strides });
@@ -263,22 +298,52 @@ impl Recorded {
                 compute(py, cells, |parallel| map.push(dx, d_beside, parameter, (&*writer, &dy.strides), parallel))?;
             }
         }
-        self.finish(&dy)
+        self.x.finish(&dy)
     }
 }
 
 /// The derivative of one call: a linear map, backwards and forwards.
 #[pyclass(module = "ndpool._ndpool", frozen)]
 pub(super) struct Pullback {
-    of: Vec<Recorded>,
+    of: Vec<Box<dyn Derivative>>,
     many: bool,
 }
 
 impl Pullback {
-    /// The differentiable arguments, in the order of signatures.
+    /// The differentiable arguments, in the order of the signature.
     fn arguments(&self) -> Vec<&'static str> {
-        let given = |argument: &&str| self.of.iter().any(|of| of.arguments().any(|name| name == *argument));
+        if !self.many {
+            return self.of[0].arguments();
+        }
+        let given = |argument: &&str| self.of.iter().any(|of| of.arguments().contains(argument));
         ARGUMENTS.into_iter().filter(given).collect()
+    }
+
+    /// The cotangents of all arguments, summed over the modes of a list.
+    fn pull<'py>(&self, dy: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        if !self.many {
+            return self.of[0].pull(dy);
+        }
+        let given = dy.cast::<PyTuple>().ok().filter(|given| given.len() == self.of.len());
+        let Some(given) = given else {
+            let message = format!("dy: must be a tuple of {} cotangents, one for each mode", self.of.len());
+            return Err(PyTypeError::new_err(message));
+        };
+        let arguments = self.arguments();
+        let mut total: Vec<Option<Bound<'py, PyAny>>> = vec![None; arguments.len()];
+        for (of, dy) in self.of.iter().zip(given.iter()) {
+            for (argument, cotangent) in of.arguments().into_iter().zip(of.pull(&dy)?) {
+                for (name, total) in arguments.iter().zip(&mut total) {
+                    if *name == argument {
+                        *total = Some(match total.take() {
+                            Some(sum) => sum.add(&cotangent)?,
+                            None => cotangent.clone(),
+                        });
+                    }
+                }
+            }
+        }
+        Ok(total.into_iter().flatten().collect())
     }
 }
 
@@ -286,32 +351,11 @@ impl Pullback {
 impl Pullback {
     /// The cotangent of `x` from `dy`, that of the result: a tuple where more arguments are differentiable.
     fn __call__<'py>(&self, dy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = dy.py();
-        let mut total: Vec<Cotangent<'py>> = Vec::new();
-        if self.many {
-            let given = dy.cast::<PyTuple>().ok().filter(|given| given.len() == self.of.len());
-            let Some(given) = given else {
-                let message = format!("dy: must be a tuple of {} cotangents, one for each mode", self.of.len());
-                return Err(PyTypeError::new_err(message));
-            };
-            for (of, dy) in self.of.iter().zip(given.iter()) {
-                for (argument, cotangent) in of.pull(&dy)? {
-                    match total.iter_mut().find(|(name, _)| *name == argument) {
-                        Some((_, sum)) => *sum = sum.add(cotangent)?,
-                        None => total.push((argument, cotangent)),
-                    }
-                }
-            }
-        } else {
-            total = self.of[0].pull(dy)?;
+        let mut cotangents = self.pull(dy)?;
+        if cotangents.len() == 1 {
+            return Ok(cotangents.swap_remove(0));
         }
-        let arguments = self.arguments();
-        if arguments.len() == 1 {
-            return Ok(total.swap_remove(0).1);
-        }
-        let place = |argument: &str| ARGUMENTS.iter().position(|name| *name == argument);
-        total.sort_by_key(|(argument, _)| place(argument));
-        Ok(PyTuple::new(py, total.into_iter().map(|(_, cotangent)| cotangent))?.into_any())
+        Ok(PyTuple::new(dy.py(), cotangents)?.into_any())
     }
 
     /// The tangent of the result from `dx`, that of `x`, and those of what else is differentiable.
@@ -324,14 +368,15 @@ impl Pullback {
             return Err(PyTypeError::new_err(message));
         }
         let py = dx.py();
-        let tangents: Vec<_> = arguments.into_iter().zip(std::iter::once(dx.clone()).chain(tangents.iter())).collect();
+        let given = std::iter::once(dx.clone()).chain(tangents.iter());
+        let tangents = Tangents(arguments.into_iter().zip(given).collect());
         let mut results = self.of.iter().map(|of| of.push(py, &tangents)).collect::<PyResult<Vec<_>>>()?;
         if self.many { Ok(PyTuple::new(py, results)?.into_any()) } else { Ok(results.swap_remove(0)) }
     }
 
     fn __repr__(&self) -> String {
-        let solved = self.of[0].map.solved();
-        format!("<pullback from {} to {}>", Shape(solved.output_shape()), Shape(solved.shape()))
+        let (x, y) = self.of[0].shapes();
+        format!("<pullback from {} to {}>", Shape(y), Shape(x))
     }
 }
 

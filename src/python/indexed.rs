@@ -8,9 +8,9 @@ use super::arguments::{flag, items, per_axis, shown, size};
 use super::array::Array;
 use super::dtype::{DType, with_dtype, with_float};
 use super::error::compute;
-use super::execute::{split_out, wrap};
+use super::execute::{destination, split_out, wrap};
 use super::functions::spatial;
-use super::gradient::{Recorded, Tape, no_gradient};
+use super::gradient::{Recorded, no_gradient};
 use crate::ops::{Differentiable, Duplicates, FractionalPool, Indices, Unpool};
 
 /// `max_unpool*`.
@@ -62,7 +62,7 @@ pub(super) fn max_unpool<'py>(
         }, else return Err(no_gradient(x.dtype)));
         if let Some(map) = map {
             let map = Differentiable::Index(map);
-            tape.borrow_mut().record(Recorded::new(py, &x, x.dtype, map, &[], 1))?;
+            tape.borrow_mut().record(Recorded::new(&x, x.dtype, map, &[], 1))?;
         }
     } else {
         with_dtype!(x.dtype, T => {
@@ -151,23 +151,12 @@ pub(super) fn fractional_max_pool<'py>(
     });
     if let (Some(tape), Some(map)) = (tape, map) {
         let map = Differentiable::Index(map);
-        tape.borrow_mut().record(Recorded::new(py, &x, x.dtype, map, &[], 1))?;
+        tape.borrow_mut().record(Recorded::new(&x, x.dtype, map, &[], 1))?;
     }
     let values = wrap(&x, y, values_out)?;
     match indices {
         Some(indices) => Ok(PyTuple::new(py, [values, wrap(&x, indices, indices_out)?])?.into_any()),
         None => Ok(values),
-    }
-}
-
-/// The tape that was passed as `out`, if it was one, and where results are written.
-fn destination<'a, 'py>(
-    py: Python<'py>,
-    out: Option<&'a Bound<'py, PyAny>>,
-) -> (Option<&'a Bound<'py, Tape>>, Option<Bound<'py, PyAny>>) {
-    match out.and_then(|out| out.cast_exact::<Tape>().ok()) {
-        Some(tape) => (Some(tape), tape.borrow().out(py)),
-        None => (None, out.filter(|out| !out.is_none()).cloned()),
     }
 }
 
