@@ -58,7 +58,7 @@ impl<T: Element> Pullback<T> {
         let mut dy = zeros(self.map.solved().output_shape())?;
         let place = ViewMut::from(&mut dy);
         self.map.push(&View::from(dx), &place, &Parallel::default())?;
-        self.map.solved().fill(&place, T::default(), 1);
+        self.map.solved().fill(&place, T::default(), 1, &Parallel::default())?;
         Ok(dy)
     }
 }
@@ -299,12 +299,13 @@ impl RouteMap {
         let coded = !table.is_empty();
         // Of each pooled axis: its step in the flat index, and what one cell of a window more adds to the code.
         let mut axes = Vec::new();
-        let (mut flat, mut code) = (1, 1);
+        let (mut flat, mut code) = (1, 1u64);
         for (axis, spans) in solved.spans().iter().enumerate().rev() {
             if let Some(spans) = spans {
                 axes.push((axis, flat, code));
                 flat *= solved.shape()[axis] as u64;
-                code *= spans.taps().max(1) as u64;
+                // Where this would not fit, offsets are kept and no codes.
+                code = code.saturating_mul(spans.taps().max(1) as u64);
             }
         }
         Box::new(move |at: &At, winner: Option<u64>| {

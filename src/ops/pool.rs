@@ -242,8 +242,7 @@ impl Pool {
         let mut y = y;
         let y = solved.target(&mut y)?;
         extreme(&View::from(x), &solved, false, &y, &Second::None, &Parallel::default())?;
-        solved.fill_empty(&y);
-        Ok(())
+        solved.fill_empty(&y)
     }
 
     /// The largest value of each window and its flat index within the pooled axes.
@@ -280,7 +279,7 @@ impl Pool {
         let x = View::from(x);
         let y = filled(&solved, |y| extreme(&x, &solved, reversed, y, &second, &Parallel::default()))?;
         if solved.fill_value.is_some() {
-            solved.fill(&place, -1, 1);
+            solved.fill(&place, -1, 1, &Parallel::default())?;
         }
         Ok((y, indices))
     }
@@ -317,8 +316,7 @@ impl Pool {
         let mut y = y;
         let y = solved.target(&mut y)?;
         sum(&View::from(x), &solved, Lowering::Mean(solved.rule), &y, &Parallel::default())?;
-        solved.fill_empty(&y);
-        Ok(())
+        solved.fill_empty(&y)
     }
 
     fn summed<T: Element, Y: Element, D: Dimension>(
@@ -425,6 +423,6 @@ pub(super) fn filled<T: Element>(
     let mut y = zeros(solved.output_shape())?;
     let place = ViewMut::from(&mut y);
     fill(&place)?;
-    solved.fill_empty(&place);
+    solved.fill_empty(&place)?;
     Ok(y)
 }

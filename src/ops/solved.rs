@@ -5,8 +5,12 @@ use ndarray::{ArrayD, ArrayViewMut, Dimension, IxDyn};
 use crate::element::Element;
 use crate::engine::{AxisRequest, Codes, DivisorRule, Order, Plan};
 use crate::error::{PoolError, Result, Shape, try_vec};
+use crate::parallel::Parallel;
 use crate::spans::Spans;
 use crate::strided::ViewMut;
+
+/// Outputs that a task looks at for those without enough cells: about a millisecond.
+const FILL_OUTPUTS: usize = 1 << 16;
 
 /// An operation solved for one shape.
 #[derive(Clone, Debug)]
@@ -81,43 +85,67 @@ impl Solved {
     }
 
     /// Writes the fill value, if there is one, to every output without a real cell.
-    pub(super) fn fill_empty<T: Element>(&self, y: &ViewMut<'_, T>) {
-        if let Some(value) = self.fill_value {
-            self.fill(y, T::from_f64(value), 1);
+    pub(super) fn fill_empty<T: Element>(&self, y: &ViewMut<'_, T>) -> Result<()> {
+        match self.fill_value {
+            Some(value) => self.fill(y, T::from_f64(value), 1, &Parallel::default()),
+            None => Ok(()),
         }
     }
 
-    /// Along each axis, the real cells of each output.
-    fn counts(&self) -> Vec<Vec<usize>> {
-        let count = |spans: &Option<Spans>, o: usize| spans.as_ref().map_or(1, |spans| spans.at(o).len);
-        let axis = |(spans, &len): (&Option<Spans>, &usize)| (0..len).map(|o| count(spans, o)).collect();
-        self.spans.iter().zip(&self.output_shape).map(axis).collect()
+    /// The real cells of output `o` of an axis; of an axis that is not pooled, one.
+    fn count(&self, axis: usize, o: usize) -> usize {
+        self.spans[axis].as_ref().map_or(1, |spans| spans.at(o).len)
     }
 
-    /// Whether some output has fewer than `least` real cells.
-    #[cfg(feature = "python")]
+    /// Whether some output has fewer than `least` real cells; there may be no output at all.
     pub(crate) fn any_below(&self, least: usize) -> bool {
-        is_any_below(&self.counts(), least)
+        if least <= 1 {
+            return !self.output_shape.contains(&0) && self.spans.iter().flatten().any(Spans::any_empty);
+        }
+        let fewest = |(axis, &len): (usize, &usize)| (0..len).map(|o| self.count(axis, o)).min();
+        let axes = &mut self.output_shape.iter().enumerate();
+        let cells = axes.map(fewest).try_fold(1usize, |cells, n| Some(cells.saturating_mul(n?)));
+        cells.is_some_and(|cells| cells < least)
     }
 
     /// Writes `value` to every output with fewer than `least` real cells.
-    pub(crate) fn fill<T: Copy>(&self, y: &ViewMut<'_, T>, value: T, least: usize) {
-        let (counts, lens) = (self.counts(), self.output_shape());
-        if !is_any_below(&counts, least) {
-            return;
+    pub(crate) fn fill<T: Copy + Send + Sync>(
+        &self,
+        y: &ViewMut<'_, T>,
+        value: T,
+        least: usize,
+        parallel: &Parallel<'_>,
+    ) -> Result<()> {
+        if !self.any_below(least) {
+            return Ok(());
         }
-        // An odometer over all outputs.
-        let mut at = vec![0; lens.len()];
-        loop {
-            let cells = at.iter().zip(&counts).fold(1usize, |cells, (&o, counts)| cells.saturating_mul(counts[o]));
-            if cells < least {
-                let offset = at.iter().zip(y.strides()).map(|(&o, stride)| o as isize * stride).sum();
-                y.raw().scatter(offset, 1, 1, |_| value);
+        let Some((&row, outer)) = self.output_shape.split_last() else {
+            y.fill(value);
+            return Ok(());
+        };
+        let (last, outputs) = (outer.len(), self.output_shape.iter().product::<usize>());
+        let task = |(): &mut (), index: usize| {
+            let (mut at, end) = (index * FILL_OUTPUTS, outputs.min((index + 1) * FILL_OUTPUTS));
+            while at < end {
+                let (mut rest, column) = (at / row, at % row);
+                let columns = column..row.min(column + end - at);
+                at += columns.len();
+                let (mut offset, mut cells) = (0, 1usize);
+                for axis in (0..last).rev() {
+                    let o = rest % outer[axis];
+                    rest /= outer[axis];
+                    offset += o as isize * y.strides()[axis];
+                    cells = cells.saturating_mul(self.count(axis, o));
+                }
+                for o in columns {
+                    if cells.saturating_mul(self.count(last, o)) < least {
+                        y.raw().scatter(offset + o as isize * y.strides()[last], 1, 1, |_| value);
+                    }
+                }
             }
-            let Some(axis) = (0..lens.len()).rev().find(|&axis| at[axis] + 1 < lens[axis]) else { return };
-            at[axis] += 1;
-            at[axis + 1..].fill(0);
-        }
+            Ok(())
+        };
+        parallel.run(outputs.div_ceil(FILL_OUTPUTS), outputs * size_of::<T>(), || (), task, drop)
     }
 
     /// The plan of the forward pass.
@@ -187,13 +215,6 @@ impl Solved {
         }
         Ok(ViewMut::from(y))
     }
-}
-
-/// Whether some output has fewer than `least` cells, given their numbers along each axis; there may be no output at all.
-fn is_any_below(counts: &[Vec<usize>], least: usize) -> bool {
-    let fewest = |counts: &Vec<usize>| counts.iter().copied().min();
-    let cells = counts.iter().map(fewest).try_fold(1usize, |cells, n| Some(cells.saturating_mul(n?)));
-    cells.is_some_and(|cells| cells < least)
 }
 
 /// A new array of zeros, or [`PoolError::Memory`].

@@ -90,9 +90,10 @@ pub(super) fn execute<'py>(
     if let Some(fill) = fill
         && !visits
     {
-        with_dtype!(dtype, T => solved.fill(&y.view_mut::<T>(), fill.view::<T>().raw().row(0, 1)[0], least));
+        write_fill(py, solved, &y, &fill, least)?;
         if let Some(indices) = &indices {
-            solved.fill(&indices.view_mut::<i64>(), -1, least);
+            let indices = indices.view_mut::<i64>();
+            compute(py, y.len(), |parallel| solved.fill(&indices, -1, least, parallel))?;
         }
     }
     if let (Some(tape), Some(map)) = (tape, map) {
@@ -227,6 +228,20 @@ fn fill_value<'py>(
     };
     let scalar = py.import("ndpool._interop")?.getattr("scalar")?.call1(("fill_value", value, descr_of(py, dtype)?))?;
     Array::read("fill_value", &scalar).map(Some)
+}
+
+/// Writes the fill value to every output with fewer than `least` cells.
+pub(super) fn write_fill(
+    py: Python<'_>,
+    solved: &Solved,
+    y: &Array<'_>,
+    fill: &Array<'_>,
+    least: usize,
+) -> PyResult<()> {
+    with_dtype!(y.dtype, T => {
+        let (value, place) = (fill.view::<T>().raw().row(0, 1)[0], y.view_mut::<T>());
+        compute(py, y.len(), |parallel| solved.fill(&place, value, least, parallel))
+    })
 }
 
 /// An array that the caller may have given.

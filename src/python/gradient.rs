@@ -202,10 +202,13 @@ impl Derivative for Recorded {
         dy.expand(&self.dropped);
         let py = dy.object().py();
         let dx = self.x.empty(py)?;
-        if self.least > 1 {
-            with_float!(self.y, Y => solved.fill(&dy.view_mut::<Y>(), Y::default(), self.least), else return Err(no_gradient(self.y)));
-        }
         let cells = dx.len() + dy.len();
+        if self.least > 1 {
+            with_float!(self.y, Y => {
+                let dy = dy.view_mut::<Y>();
+                compute(py, cells, |parallel| solved.fill(&dy, Y::default(), self.least, parallel))?;
+            }, else return Err(no_gradient(self.y)));
+        }
         let mut more = Vec::new();
         match &self.map {
             Differentiable::Mean(map) => with_float!(self.y, Y => with_float!(self.x.dtype, T => {
@@ -258,13 +261,17 @@ impl Derivative for Recorded {
         match &self.map {
             Differentiable::Mean(map) => with_float!(self.y, Y => with_float!(self.x.dtype, T => {
                 let (dx, dy) = (dx.view::<T>(), dy.view_mut::<Y>());
-                compute(py, cells, |parallel| map.push(&dx, &dy, parallel))?;
-                solved.fill(&dy, Y::default(), self.least);
+                compute(py, cells, |parallel| {
+                    map.push(&dx, &dy, parallel)?;
+                    solved.fill(&dy, Y::default(), self.least, parallel)
+                })?;
             }, else return Err(no_gradient(self.x.dtype))), else return Err(no_gradient(self.y))),
             Differentiable::Route(map) => with_float!(self.x.dtype, T => {
                 let (dx, dy) = (dx.view::<T>(), dy.view_mut::<T>());
-                compute(py, cells, |parallel| map.push(&dx, &dy, parallel))?;
-                solved.fill(&dy, T::default(), self.least);
+                compute(py, cells, |parallel| {
+                    map.push(&dx, &dy, parallel)?;
+                    solved.fill(&dy, T::default(), self.least, parallel)
+                })?;
             }, else return Err(no_gradient(self.x.dtype))),
             Differentiable::Index(map) => with_float!(self.x.dtype, T => {
                 let (dx, dy) = (dx.view::<T>(), dy.view_mut::<T>());

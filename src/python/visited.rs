@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use super::array::Array;
 use super::dtype::{DType, with_dtype, with_float};
 use super::error::compute;
-use super::execute::Options;
+use super::execute::{Options, write_fill};
 use super::gradient::no_gradient;
 use super::mode::{Mode, Reduction};
 use crate::element::Element;
@@ -212,7 +212,7 @@ fn fold(
         && done
         && !omit
     {
-        with_dtype!(y.dtype, T => solved.fill(&y.view_mut::<T>(), fill.view::<T>().raw().row(0, 1)[0], least));
+        write_fill(py, solved, y, fill, least)?;
     }
     Ok(done)
 }
