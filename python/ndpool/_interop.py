@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
-import secrets
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +86,7 @@ def as_dtype(value: Any) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = np.dtype(value)
     except Exception as error:  # NumPy parses strings: SyntaxError, UnicodeError and more
-        raise TypeError(f"dtype: {_shown(value)} is not a dtype") from error
+        raise TypeError(f"dtype: {shown(value)} is not a dtype") from error
     return dtype
 
 
@@ -99,12 +97,15 @@ def native_copy(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def scalar(argument: str, value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """Return a number as an array of one cell, if the dtype can hold it."""
-    given = np.asanyarray(value)
+    try:
+        given = np.asanyarray(value)
+    except ValueError as error:
+        raise TypeError(f"{argument}: {shown(value)} must be a number") from error
     real = given.dtype.kind in "biuf" or given.dtype.name == "bfloat16" or isinstance(value, int)
     if given.ndim or not real or isinstance(given, np.ma.MaskedArray):
-        raise TypeError(f"{argument}: {_shown(value)} must be a number")
+        raise TypeError(f"{argument}: {shown(value)} must be a number")
     number = int(given) if isinstance(value, int) or given.dtype.kind in "biu" else float(given)
-    misfit = ValueError(f"{argument}: {_shown(value)} does not fit {dtype}")
+    misfit = ValueError(f"{argument}: {shown(value)} does not fit {dtype}")
     if dtype.kind in "biu":
         whole = isinstance(number, int) or number.is_integer()
         if not whole or int(number) not in range(*_bounds(dtype)):
@@ -121,7 +122,8 @@ def scalar(argument: str, value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, A
     return held
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as a message shows it."""
     try:
         return repr(value)
     except Exception:  # noqa: BLE001 - a caller's own __repr__, or an int of too many digits
@@ -187,17 +189,3 @@ def expect_apart(out: tuple[Any, ...]) -> None:
     arrays = [as_target(array) for item in out for array in (item if isinstance(item, tuple) else (item,))]
     if any(np.may_share_memory(one, other) for i, one in enumerate(arrays) for other in arrays[:i]):
         raise ValueError("out: the arrays of a tuple must not share memory")
-
-
-def seed(rng: Any) -> int:
-    """Return 64 bits for a counter-based generator, from a seed or a generator."""
-    if rng is None:
-        return secrets.randbits(64)
-    if isinstance(rng, np.random.Generator):
-        return int(rng.integers(1 << 64, dtype=np.uint64))
-    if isinstance(rng, bool) or not hasattr(rng, "__index__"):
-        raise TypeError(f"rng: {_shown(rng)} must be an int, a numpy.random.Generator or None")
-    number = operator.index(rng)
-    if not 0 <= number < 1 << 64:
-        raise ValueError(f"rng: {_shown(rng)} must be from 0 to 2**64 - 1")
-    return number

@@ -193,7 +193,7 @@ fn result_dtype<'py>(x: DType, mode: Mode, options: &Options<'_, 'py>) -> PyResu
     let refuse =
         |why: &str| Err(PyTypeError::new_err(format!("dtype: {} cannot hold {why} of {}", dtype.name(), x.name())));
     if integer && x.is_float() || dtype == DType::Bool {
-        return refuse("a sum");
+        return refuse(if mode.reduction == Reduction::Avg { "the mean" } else { "the result" });
     }
     if integer && (!whole || options.beside.is_some() || options.overlap) {
         return refuse("what may be no integer,");

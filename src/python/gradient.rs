@@ -295,8 +295,8 @@ impl Derivative for Recorded {
                         }
                         None => None,
                     };
-                let parameter =
-                    self.parameter.and_then(|name| tangents.of(name)).map_or(Ok(0.0), |d| number("d_parameter", d))?;
+                let tangent = self.parameter.and_then(|name| tangents.of(name).map(|tangent| (name, tangent)));
+                let parameter = tangent.map_or(Ok(0.0), |(name, tangent)| number(&format!("d{name}"), tangent))?;
                 let readers = (floats(&dx), beside.as_ref().map(floats));
                 let d_beside = readers.1.as_deref().zip(beside.as_ref());
                 let d_beside = d_beside.map(|(reader, array)| Field { reader, strides: &array.strides });

@@ -156,7 +156,7 @@ impl Mode {
             }
             "stochastic" => {
                 let training = given("training")?.map_or(Ok(true), |training| flag("training", &training))?;
-                let seed = mode.py().import("ndpool._interop")?.getattr("seed")?.call1((given("rng")?,))?.extract()?;
+                let seed = mode.py().import("ndpool._random")?.getattr("seed")?.call1((given("rng")?,))?.extract()?;
                 if training { R::Choice(Choice::Draw { seed }) } else { R::Statistic(S::Expected) }
             }
             "median" | "quantile" => {

@@ -107,3 +107,26 @@ def test_codes_of_windows_beyond_all_numbers():
     y, pullback = ndpool.vjp(ndpool.pool, x, (2**32, 2**32), "first", padding=2**31)
     assert y.shape == (1, 1)
     np.testing.assert_array_equal(pullback(np.ones((1, 1))), np.eye(1, 9).reshape(3, 3))
+
+
+def test_seeds_of_any_size_and_nothing_else():
+    x = np.ones(64)
+
+    def draw(rng):
+        return ndpool.pool(np.arange(1.0, 65.0), 8, "stochastic", rng=rng)
+
+    np.testing.assert_array_equal(draw(2**64), draw(2**64))
+    assert not np.array_equal(draw(2**64), draw(0))
+    for rng in (True, np.array([1, 2]), 1.0):
+        with pytest.raises(TypeError, match=r"^rng: .* must be None, an int or a numpy.random.Generator"):
+            ndpool.pool(x, 8, "stochastic", rng=rng)
+        with pytest.raises(TypeError, match=r"^rng: "):
+            ndpool.fractional_max_pool2d(x.reshape(1, 1, 8, 8), 2, 4, rng=rng)
+
+
+def test_messages_name_the_argument():
+    with pytest.raises(TypeError, match=r"^fill_value: \[\[1\], \[1, 2\]\] must be a number"):
+        ndpool.pool(np.ones(4), 2, fill_value=[[1], [1, 2]])
+    _, pullback = ndpool.vjp(ndpool.pool, np.ones(4), 2, "gem", p=2.0)
+    with pytest.raises(TypeError, match=r"^dp: 'a' \(str\) must be a number"):
+        pullback.jvp(np.ones(4), "a")
