@@ -162,6 +162,66 @@ pub trait Element: Copy + Default + Send + Sync + std::fmt::Debug + 'static {
     fn from_i128(value: i128) -> Self;
 }
 
+/// A value as one of the other type, if that is the same: the compiler knows which, and cells are copied, not converted twice.
+#[inline(always)]
+pub(crate) fn same<T: 'static, U: Copy + 'static>(value: &T) -> Option<U> {
+    (value as &dyn std::any::Any).downcast_ref().copied()
+}
+
+/// A type that products are computed in: `f64`, or `f32` for elements of at most 32 bits.
+pub(crate) trait Real: Element + ndarray::LinalgScalar + std::ops::AddAssign + PartialOrd {
+    /// The nearest value to an element's.
+    fn lift<T: Element>(value: T) -> Self;
+    /// The nearest element.
+    fn lower<T: Element>(self) -> T;
+    fn exp(self) -> Self;
+    fn tanh(self) -> Self;
+}
+
+macro_rules! real {
+    ($t:ty) => {
+        impl Real for $t {
+            #[inline(always)]
+            fn lift<T: Element>(value: T) -> Self {
+                same(&value).unwrap_or(value.to_f64() as Self)
+            }
+            #[inline(always)]
+            fn lower<T: Element>(self) -> T {
+                same(&self).unwrap_or(T::from_f64(self as f64))
+            }
+            #[inline(always)]
+            fn exp(self) -> Self {
+                <$t>::exp(self)
+            }
+            #[inline(always)]
+            fn tanh(self) -> Self {
+                <$t>::tanh(self)
+            }
+        }
+    };
+}
+real!(f32);
+real!(f64);
+
+/// Whether products of elements of this type are computed in `f64`.
+pub(crate) fn is_wide<T: Element>() -> bool {
+    <T::Mean as Element>::NAME == <f64 as Element>::NAME
+}
+
+/// Runs an expression with `$C` as the [`Real`] type that is computed in: the wide one, or the other.
+macro_rules! with_real {
+    ($wide:expr, $C:ident => $body:expr) => {
+        if $wide {
+            type $C = f64;
+            $body
+        } else {
+            type $C = f32;
+            $body
+        }
+    };
+}
+pub(crate) use with_real;
+
 /// The position of a winner: an index within the pooled axes.
 pub trait Position: Copy + Default + PartialEq + Send + Sync + 'static {
     /// The largest position that can be held.

@@ -54,7 +54,11 @@ pub use element::Element;
 pub use error::{PoolError, Result};
 pub use kernel::dispatch::Level;
 pub use modes::{Choice, Label, QuantileMethod, Rank, Statistic};
-pub use ops::{Duplicates, FractionalPool, Pool, Pullback, Solved, Unpool};
+pub use ops::{
+    AttentionGradient, AttentionPool, BlurPool, Border, Conv, ConvGradient, Duplicates, FractionalPool,
+    GatedAttentionGradient, GatedAttentionPool, Polyphase, Pool, Pullback, Regions, SegmentMode, SegmentPool, Solved,
+    TokenMode, TokenPool, Unpool,
+};
 pub use window::{Blocks, Boundary, Padding, Side, Window};
 
 /// The examples of the README, as tests.

@@ -41,6 +41,11 @@ impl<'a> Parallel<'a> {
         self
     }
 
+    /// Asks whether to stop: for the calling thread, between runs of few tasks.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.interrupted.is_some_and(|interrupted| interrupted()) { Err(PoolError::Interrupted) } else { Ok(()) }
+    }
+
     /// Runs `task` for every index below `tasks`, each worker with a state of its own, which it hands to `done` in the end.
     /// After an error no task is begun.
     pub(crate) fn run<S>(

@@ -172,7 +172,7 @@ impl TileAxis {
         if !staged {
             return tile;
         }
-        if let Pass::Slide(pattern) = &axis.pass {
+        if let Pass::Slide(pattern) | Pass::Sift(pattern) = &axis.pass {
             let (first, cells) = pattern_reach(pattern, tile.outputs.len());
             let first = first + (start / pattern.outputs * pattern.inputs) as isize;
             return Self { first, cells, ..tile };

@@ -13,6 +13,7 @@ use crate::kernel::combine::{Combine, From, Into};
 use crate::kernel::dispatch::Level;
 use crate::kernel::finish::OutRows;
 use crate::kernel::runs::Runs;
+use crate::kernel::sift::Sift;
 use crate::kernel::stage::Rows;
 use crate::parallel::Parallel;
 use crate::reduce::Monoid;
@@ -179,6 +180,7 @@ impl Tile<'_> {
         let (phases, dilation) = match (&pooled.pass, &pooled.spans) {
             (Pass::Slide(pattern), Spans::Regular(regular)) => (pattern.inputs, regular.dilation),
             (Pass::Slide(pattern), _) => (pattern.inputs, 1),
+            (_, Spans::Regular(regular)) => (1, regular.dilation),
             _ => (1, 1),
         };
         let rows = Rows {
@@ -218,6 +220,7 @@ impl Tile<'_> {
         let inner = cells[j + 1..].iter().product::<usize>() * lanes;
         let outputs = match &pooled.pass {
             // Without phases, all rows are one: results of windows that reach into the next row stand at the ends of rows.
+            Pass::Sift(_) => cells[j],
             Pass::Slide(pattern) if pattern.is_single() => cells[j],
             _ => axis.outputs.len().next_multiple_of(pooled.phases),
         };
@@ -234,15 +237,8 @@ impl Tile<'_> {
             level.run(Combine { from, taps, into, to, n, width: inner, runs: outer, from_step, to_step });
         };
         match &pooled.pass {
-            Pass::Slide(pattern) if pattern.is_single() => {
-                let len = pattern.taps[0].len();
-                let taps = pooled.ladder.taps::<M>(len, total, step);
-                let n = total.saturating_sub((len - 1) * step);
-                let into = Into { values: &mut next.values, tags: &mut next.tags };
-                level.run(Combine { from, taps: &taps, into, to: 0, n, width: n, runs: 1, from_step: 0, to_step: 0 });
-            }
-            // The cells of one tap are contiguous, phase by phase, and so are outputs.
-            Pass::Slide(pattern) => {
+            Pass::Slide(pattern) if !pattern.is_single() => {
+                // The cells of one tap are contiguous, phase by phase, and so are outputs.
                 let cell_count = cells[j] / pattern.inputs;
                 let first = pattern_reach(pattern, 1).0;
                 let place = |&tap: &isize| {
@@ -254,6 +250,13 @@ impl Tile<'_> {
                     let taps: Vec<usize> = taps.iter().map(place).collect();
                     combine(&taps, phase * run, run, outputs * lanes);
                 }
+            }
+            Pass::Slide(pattern) | Pass::Sift(pattern) => {
+                let len = pattern.taps[0].len();
+                let taps = pooled.ladder.taps::<M>(len, total, step);
+                let n = total.saturating_sub((len - 1) * step);
+                let into = Into { values: &mut next.values, tags: &mut next.tags };
+                level.run(Combine { from, taps: &taps, into, to: 0, n, width: n, runs: 1, from_step: 0, to_step: 0 });
             }
             Pass::Fold => {
                 let mut done = 0;
@@ -270,8 +273,16 @@ impl Tile<'_> {
                 level.run(Runs { from, into, rows: outer, cells: cells[j], lanes, spans: &axis.spans });
             }
         }
+        if let Pass::Sift(pattern) = &pooled.pass {
+            let outputs = axis.outputs.len();
+            let from = From::<M> { values: &next.values, tags: &next.tags };
+            let into = Into { values: &mut now.values, tags: &mut now.tags };
+            level.run(Sift { from, into, rows: outer, cells: cells[j], lanes, every: pattern.inputs, outputs });
+            cells[j] = outputs;
+            return Ok(());
+        }
         cells[j] = outputs;
-        std::mem::swap(&mut scratch.now, &mut scratch.next);
+        std::mem::swap(now, next);
         Ok(())
     }
 

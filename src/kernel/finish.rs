@@ -26,6 +26,21 @@ pub(crate) struct OutRows<'a> {
     pub row: usize,
 }
 
+impl OutRows<'_> {
+    /// Where each value of the work buffer is written.
+    pub fn places<V: Copy>(self, from: &[V]) -> impl Iterator<Item = (isize, V)> {
+        let Self { base, offsets, positions, position_stride, lanes, lane_stride, phases, row } = self;
+        let cells = positions.div_ceil(phases);
+        offsets.iter().enumerate().flat_map(move |(at, offset)| {
+            (0..positions * lanes).map(move |index| {
+                let (position, lane) = (index / lanes, index % lanes);
+                let value = at * row + (position % phases * cells + position / phases) * lanes + lane;
+                (base + offset + position as isize * position_stride + lane as isize * lane_stride, from[value])
+            })
+        })
+    }
+}
+
 /// The divisors of a tile's results: that of a row times that of a position.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Divisors<'a> {
@@ -60,6 +75,15 @@ pub(crate) trait Lower: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn lower_shifted(value: Self::Value, shift: u32) -> Self::Element {
         Self::lower(value, (1u64 << shift) as f64)
+    }
+    /// The divisor, if quotients in `f32` are as good as any.
+    fn short_divisor(_: f64) -> Option<f32> {
+        None
+    }
+    /// The same by such a divisor.
+    #[inline(always)]
+    fn lower_short(value: Self::Value, divisor: f32) -> Self::Element {
+        Self::lower(value, f64::from(divisor))
     }
 }
 
@@ -135,6 +159,10 @@ impl<L: Lower> Finish<'_, L> {
             && by.positions.is_empty()
         {
             self.write_with(from, from, |value, _| L::lower_shifted(value, shift), offset, stride, by.ahead);
+        } else if let Some(divisor) = L::short_divisor(by.divisor)
+            && by.positions.is_empty()
+        {
+            self.write_with(from, from, |value, _| L::lower_short(value, divisor), offset, stride, by.ahead);
         } else if by.positions.is_empty() {
             let lower = |value, _| L::lower_by(value, vectors, by.divisor, by.reciprocal);
             self.write_with(from, from, lower, offset, stride, by.ahead);
@@ -316,6 +344,17 @@ impl<V: Addend, T: Element> Lower for ToMean<V, T> {
     #[inline(always)]
     fn lower_shifted(sum: V, shift: u32) -> T {
         sum.to_mean_shifted(shift)
+    }
+
+    #[inline(always)]
+    fn short_divisor(divisor: f64) -> Option<f32> {
+        let whole = divisor == divisor.trunc() && (1.0..=32768.0).contains(&divisor);
+        (V::divides_short::<T>() && whole).then_some(divisor as f32)
+    }
+
+    #[inline(always)]
+    fn lower_short(sum: V, divisor: f32) -> T {
+        sum.to_mean_short(divisor)
     }
 }
 

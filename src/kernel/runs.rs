@@ -6,7 +6,7 @@ use crate::reduce::Monoid;
 use crate::spans::Span;
 use crate::vector::Vectors;
 
-/// `[rows][cells][lanes] -> [rows][spans][lanes]`, for few lanes.
+/// `[rows][cells][lanes] -> [rows][spans][lanes]`, for fewer than 16 lanes.
 pub(crate) struct Runs<'a, M: Monoid> {
     pub from: From<'a, M>,
     pub into: Into<'a, M>,
@@ -21,46 +21,53 @@ impl<M: Monoid> Kernel for Runs<'_, M> {
 
     #[inline(always)]
     fn run<V: Vectors>(mut self, _: V) {
-        // Pixels of two, three and four channels, so that their lanes stay in registers; all others lane by lane.
         match self.lanes {
+            1 => self.spans::<1>(),
             2 => self.spans::<2>(),
-            3 => self.spans::<3>(),
-            4 => self.spans::<4>(),
-            _ => self.spans::<1>(),
+            3 | 4 => self.spans::<4>(),
+            5..=8 => self.spans::<8>(),
+            _ => self.spans::<16>(),
         }
     }
 }
 
 impl<M: Monoid> Runs<'_, M> {
+    /// Lanes are reduced `N` at a time; those that a result does not have are those of the next, and are written again.
     #[inline(always)]
-    fn spans<const LANES: usize>(&mut self) {
+    fn spans<const N: usize>(&mut self) {
         let mut to = 0;
         for row in 0..self.rows {
             for &Span { start, len, step } in self.spans {
-                let base = (row * self.cells + start) * self.lanes;
-                for lane in (0..self.lanes).step_by(LANES) {
-                    let (values, tags) = self.span::<LANES>(base + lane, len, step * self.lanes);
-                    self.into.values[to..to + LANES].copy_from_slice(&values);
-                    self.into.tags[to..to + LANES].copy_from_slice(&tags);
-                    to += LANES;
+                let (base, step) = ((row * self.cells + start) * self.lanes, step * self.lanes);
+                let end = base + len.saturating_sub(1) * step + N;
+                if end <= self.from.values.len() && to + N <= self.into.values.len() {
+                    let (values, tags) = self.span::<N>(base, len, step);
+                    self.into.values[to..to + N].copy_from_slice(&values);
+                    self.into.tags[to..to + N].copy_from_slice(&tags);
+                } else {
+                    for lane in 0..self.lanes {
+                        let (values, tags) = self.span::<1>(base + lane, len, step);
+                        (self.into.values[to + lane], self.into.tags[to + lane]) = (values[0], tags[0]);
+                    }
                 }
+                to += self.lanes;
             }
         }
     }
 
     #[inline(always)]
-    fn span<const LANES: usize>(&self, base: usize, len: usize, step: usize) -> ([M::Value; LANES], [M::Tag; LANES]) {
+    fn span<const N: usize>(&self, base: usize, len: usize, step: usize) -> ([M::Value; N], [M::Tag; N]) {
         if len == 0 {
-            return ([M::identity().0; LANES], [M::identity().1; LANES]);
+            return ([M::identity().0; N], [M::identity().1; N]);
         }
-        if step == 1 {
+        if const { N == 1 } && step == 1 {
             let (value, tag) = M::run(&self.from.values[base..base + len], &self.from.tags[base..base + len]);
-            return ([value; LANES], [tag; LANES]);
+            return ([value; N], [tag; N]);
         }
-        let (mut values, mut tags) = self.from.load::<LANES>(base);
+        let (mut values, mut tags) = self.from.load::<N>(base);
         for t in 1..len {
-            let (later, later_tags) = self.from.load::<LANES>(base + t * step);
-            for l in 0..LANES {
+            let (later, later_tags) = self.from.load::<N>(base + t * step);
+            for l in 0..N {
                 (values[l], tags[l]) = M::merge((values[l], tags[l]), (later[l], later_tags[l]));
             }
         }

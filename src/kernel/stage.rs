@@ -296,6 +296,36 @@ impl<T: Element, const REVERSED: bool> Lift for ToOrder<T, REVERSED> {
     }
 }
 
+/// Lifts into the order of max, or with `REVERSED` of min, where a NaN is as good as no cell.
+#[derive(Clone, Copy)]
+pub(crate) struct ToOrderOfNumbers<T, const REVERSED: bool>(std::marker::PhantomData<T>);
+
+impl<T: Element, const REVERSED: bool> Lift for ToOrderOfNumbers<T, REVERSED> {
+    type Element = T;
+    type Value = T::Order;
+
+    #[inline(always)]
+    fn padding() -> T::Order {
+        T::Order::LOWEST
+    }
+
+    #[inline(always)]
+    fn lift(x: T) -> T::Order {
+        let value = ToOrder::<T, REVERSED>::lift(x);
+        if value.is_nan() { T::Order::LOWEST } else { value }
+    }
+
+    type Watch = ();
+
+    #[inline(always)]
+    fn watch((): (), _: T::Order) {}
+
+    #[inline(always)]
+    fn special((): ()) -> bool {
+        false
+    }
+}
+
 /// Lifts into the order of max, or with `REVERSED` of min, wide enough for a position beside it.
 #[derive(Clone, Copy)]
 pub(crate) struct ToRanked<T, R, const REVERSED: bool>(std::marker::PhantomData<(T, R)>);

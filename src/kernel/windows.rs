@@ -249,14 +249,46 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
         seen: &mut [<S::Lift as Lift>::Watch],
     ) {
         let mut at = 0;
+        if const { STEP == 1 } && rows.len() * segment.taps > STREAMS && segment.len >= LONG_RUN * N {
+            at = segment.len / N * N;
+            self.streams::<V, N>(vectors, rows, segment, to, at, seen);
+        }
         while at < segment.len {
-            self.block::<V, STEP, N>(vectors, rows, segment, to, at.min(segment.len - N), seen);
+            self.block::<V, STEP, N, true>(vectors, rows, segment, to, at.min(segment.len - N), seen, true);
             at += N;
         }
     }
 
+    /// Windows of many cells, and long runs of results side by side: a few cells of every window at a time, for all results up
+    /// to `end`, so that memory is read along a few streams, as the hardware foresees it, and not in leaps.
     #[inline(always)]
-    fn block<V: Vectors, const STEP: usize, const N: usize>(
+    fn streams<V: Vectors, const N: usize>(
+        &mut self,
+        vectors: V,
+        rows: &[Place],
+        segment: &Segment,
+        to: usize,
+        end: usize,
+        seen: &mut [<S::Lift as Lift>::Watch],
+    ) {
+        let one = Segment { taps: 1, ..*segment };
+        let cells = rows.len() * segment.taps;
+        let mut streams = [Place::default(); STREAMS];
+        for begin in (0..cells).step_by(STREAMS) {
+            let streams = &mut streams[..STREAMS.min(cells - begin)];
+            for (cell, stream) in (begin..).zip(&mut *streams) {
+                *stream = segment.tap_step.times(cell % segment.taps).after(rows[cell / segment.taps]);
+            }
+            for at in (0..end).step_by(N) {
+                self.block::<V, 1, N, false>(vectors, streams, &one, to, at, seen, begin == 0);
+            }
+        }
+    }
+
+    /// One block of results; or if it is not `fresh`, of more cells than those that made what is there.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // what a block is made of
+    fn block<V: Vectors, const STEP: usize, const N: usize, const PREFETCH: bool>(
         &mut self,
         vectors: V,
         rows: &[Place],
@@ -264,15 +296,22 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
         to: usize,
         at: usize,
         seen: &mut [<S::Lift as Lift>::Watch],
+        fresh: bool,
     ) {
-        let base = step.times(at).after(first).after(self.base);
-        let mut values = [M::identity().0; N];
+        let (base, to) = (step.times(at).after(first).after(self.base), to + at);
         let seen = &mut seen[..N];
-        // The first cell wins even where no cell is above the identity.
         let mut tags = tags_of::<M, N>(rows.first().map_or(base, |row| base.after(*row)), step);
+        let mut values = [M::identity().0; N];
+        for l in 0..N {
+            (values[l], tags[l]) = M::start(tags[l]);
+        }
+        if !fresh {
+            values.copy_from_slice(&self.into.values[to..to + N]);
+            tags.copy_from_slice(&self.into.tags[to..to + N]);
+        }
         for &row in rows {
             let mut place = base.after(row);
-            if const { STEP > 0 } {
+            if const { PREFETCH && STEP > 0 } {
                 self.source.prefetch(place.offset, N * STEP);
             }
             for _ in 0..taps {
@@ -285,11 +324,15 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
                 place = place.after(tap_step);
             }
         }
-        let to = to + at;
         self.into.values[to..to + N].copy_from_slice(&values);
         self.into.tags[to..to + N].copy_from_slice(&tags);
     }
 }
+
+/// The cells of a window that are read side by side, and the blocks of results from which on that pays: the mean of a matrix of
+/// 4096x4096 along its first axis takes 42 ms without, 3.4 with 4 streams, 2.9 with 8 and 2.6 with 16, on one core.
+const STREAMS: usize = 16;
+const LONG_RUN: usize = 4;
 
 /// The most cells of a block of [`Across`], and which of a block are new: the last ones, so many as the table is read further on.
 const MOST: usize = 16;
@@ -332,7 +375,7 @@ impl<S: Source, V: Vectors> Across<'_, S, V> {
         for row in self.rows {
             let row = base.after(*row);
             let mut at = 0;
-            if self.taps >= 4 * N {
+            if self.taps >= 8 * N {
                 let mut wide = [[M::identity().0; N]; 4];
                 while at + 4 * N <= self.taps {
                     self.source.prefetch(row.offset + at as isize, 4 * N);
@@ -404,7 +447,7 @@ impl<S: Source, V: Vectors> Across<'_, S, V> {
             for tap in 0..taps {
                 let row = base.after(*row);
                 let cell = (self.load::<1>(row, tap)[0], M::Tag::of(self.tap_step.times(tap).after(row).index));
-                result = Some(result.map_or(cell, |result| M::merge(result, cell)));
+                result = Some(M::merge(result.unwrap_or(M::start(cell.1)), cell));
             }
         }
         result.unwrap_or(M::identity())

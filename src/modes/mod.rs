@@ -92,7 +92,7 @@ impl<V> Cells<'_, V> {
 
 /// The sum of `f(i)` for `i < n`, in eight lanes and by halves: its error does not grow with `n` but with its logarithm.
 #[inline(always)]
-fn sum(n: usize, f: impl Fn(usize) -> f64 + Copy) -> f64 {
+pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f64 + Copy) -> f64 {
     const LANES: usize = 8;
     const BLOCK: usize = 256;
     fn halves(start: usize, n: usize, f: impl Fn(usize) -> f64 + Copy) -> f64 {

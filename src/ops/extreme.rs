@@ -1,20 +1,25 @@
 //! Max and min: values, and the places where they were found.
 
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use ndarray::ArrayD;
+
+use super::pool::Pool;
 use super::solved::Solved;
 use crate::element::{Element, Ordered, Position};
 use crate::engine::{self, Codes, DivisorRule, Finishing, Job, Monoids, Order, Reading, Staging, Winners};
 use crate::error::Result;
 use crate::kernel::Cells;
-use crate::kernel::dispatch::Level;
+use crate::kernel::dispatch::{Kernel, Level};
 use crate::kernel::finish::{Divisors, Finish, FromOrder, FromRanked, Lower, ToIndex};
 use crate::kernel::route::Encode;
-use crate::kernel::stage::{Number, Ranking, Stage, ToOrder, ToRanked, Usual, Wide};
+use crate::kernel::stage::{Lift, Number, Ranking, Stage, ToOrder, ToOrderOfNumbers, ToRanked, Usual, Wide};
 use crate::kernel::windows::Whole;
 use crate::parallel::Parallel;
 use crate::reduce::{ArgMax, ArgMaxNan, Max, MaxNan};
 use crate::strided::{Raw, View, ViewMut};
+use crate::vector::Vectors;
 
 /// What is wanted beside the values.
 pub(crate) enum Second<'a> {
@@ -78,6 +83,108 @@ fn run<T: Element, const REVERSED: bool>(
 
 /// Any job that finds winners in one order with one kind of position.
 type Ranked<'a, V, P> = dyn Job<Plain = ArgMax<V, P>, Exact = ArgMaxNan<V, P>> + 'a;
+
+/// Writes the largest (or, `reversed`, the smallest) number of each window, or `fill` where all cells are NaN. Returns whether
+/// that is certain: not if there is an infinity, which is what such windows cannot be told from.
+pub(crate) fn extreme_number<T: Element>(
+    x: &View<'_, T>,
+    solved: &Solved,
+    reversed: bool,
+    y: &ViewMut<'_, T>,
+    fill: T,
+    parallel: &Parallel<'_>,
+) -> Result<bool> {
+    if y.shape().contains(&0) {
+        return Ok(true);
+    }
+    if reversed {
+        run_numbers::<T, true, false>(x, solved, y, fill, parallel)
+    } else {
+        run_numbers::<T, false, true>(x, solved, y, fill, parallel)
+    }
+}
+
+fn run_numbers<T: Element, const REVERSED: bool, const OPPOSITE: bool>(
+    x: &View<'_, T>,
+    solved: &Solved,
+    y: &ViewMut<'_, T>,
+    fill: T,
+    parallel: &Parallel<'_>,
+) -> Result<bool> {
+    if !numbers::<T, REVERSED>(x, solved, y, fill, parallel)? {
+        return Ok(true);
+    }
+    // Some window has nothing but NaN, or infinities of the one sign. Whether there are any is seen in the extreme of all.
+    let all: Vec<usize> = (0..x.shape().len()).collect();
+    let solved = Pool::global(all.len()).axes(&all).solve(x.shape())?;
+    let mut last = ArrayD::from_elem(solved.output_shape(), T::default());
+    numbers::<T, OPPOSITE>(x, &solved, &ViewMut::from(&mut last), T::default(), parallel)?;
+    Ok(last.iter().all(|&last| ToOrder::<T, REVERSED>::lift(last) != T::Order::LOWEST))
+}
+
+/// Returns whether a window was filled.
+fn numbers<T: Element, const REVERSED: bool>(
+    x: &View<'_, T>,
+    solved: &Solved,
+    y: &ViewMut<'_, T>,
+    fill: T,
+    parallel: &Parallel<'_>,
+) -> Result<bool> {
+    let order = if T::Order::IS_FLOAT { Order::C } else { Order::Any };
+    let plan = solved.plan(x.strides(), [y.strides(); 2], DivisorRule::None, None, order);
+    let job = Numbers::<T, REVERSED> { x: x.raw(), y: y.raw(), fill, filled: AtomicBool::new(false) };
+    engine::run::<dyn Job<Plain = Max<T::Order>, Exact = MaxNan<T::Order>>>(&job, &plan, parallel)?;
+    Ok(job.filled.into_inner())
+}
+
+struct Numbers<T, const REVERSED: bool> {
+    x: Raw<T>,
+    y: Raw<T>,
+    fill: T,
+    filled: AtomicBool,
+}
+
+impl<T: Element, const REVERSED: bool> Job for Numbers<T, REVERSED> {
+    type Plain = Max<T::Order>;
+    type Exact = MaxNan<T::Order>;
+
+    fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<Self::Plain>) -> bool {
+        level.run(Stage::<ToOrderOfNumbers<T, REVERSED>> { source: self.x, rows: staging.rows, into: &mut into.values })
+    }
+
+    fn windows(&self, level: Level, reading: &Reading<'_>, _: Monoids, into: &mut Cells<Self::Plain>) -> bool {
+        let (values, tags) = (&mut into.values[..], &mut into.tags[..]);
+        level.run(reading.kernel::<Whole<ToOrderOfNumbers<T, REVERSED>>, Self::Plain>(Whole(self.x), values, tags))
+    }
+
+    fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Self::Plain>) {
+        let (rows, divisors) = (finishing.rows[0], Divisors::default());
+        let from = &from.values[..];
+        level.run(Finish::<FromOrder<T, REVERSED>> { from, rows, divisors, target: self.y });
+        if !level.run(AnyLowest(&from[..rows.offsets.len() * rows.row])) {
+            return;
+        }
+        for (offset, value) in rows.places(from) {
+            if value == T::Order::LOWEST {
+                self.y.scatter(offset, 1, 1, |_| self.fill);
+                self.filled.store(true, Relaxed);
+            }
+        }
+    }
+}
+
+/// Whether the lowest value is among some.
+struct AnyLowest<'a, V>(&'a [V]);
+
+impl<V: Ordered> Kernel for AnyLowest<'_, V> {
+    type Output = bool;
+
+    #[inline(always)]
+    #[allow(clippy::needless_bitwise_bool)] // lazy operators are branches
+    fn run<W: Vectors>(self, _: W) -> bool {
+        self.0.iter().fold(false, |any, &value| any | (value == V::LOWEST))
+    }
+}
 
 struct Values<T, const REVERSED: bool> {
     x: Raw<T>,

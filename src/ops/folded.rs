@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use super::solved::Solved;
 use super::sum::{Outlet, Output};
 use crate::element::Element;
-use crate::engine::{self, DivisorRule, Finishing, Job, Order, Staging};
+use crate::engine::{self, DivisorRule, Finishing, Job, Monoids, Order, Plan, Reading, Staging};
 use crate::error::Result;
 use crate::kernel::Cells;
 use crate::kernel::dispatch::Level;
@@ -17,29 +17,38 @@ use crate::kernel::finish::Divisors;
 use crate::kernel::math::{cbrt, exp, ln};
 use crate::kernel::stage::{Rows, Stage, ToAddend};
 use crate::kernel::terms::{FromTerms, NOT_GOOD, Terms, ToTerms};
+use crate::kernel::windows::Whole;
 use crate::modes::Statistic;
 use crate::parallel::Parallel;
-use crate::reduce::{Pair, Sum};
-use crate::strided::{View, ViewMut};
+use crate::reduce::{Pair, Sum, Valid};
+use crate::strided::{Raw, ViewMut};
 
-/// Fills a buffer with staged rows of an array of any type.
-pub(crate) type Intake<'a> = dyn Fn(Level, Rows<'_>, &mut [f64]) + Sync + 'a;
+/// An array of any type, on its way in.
+pub(crate) trait Intake: Sync {
+    /// Fills a buffer with staged rows.
+    fn stage(&self, level: Level, rows: Rows<'_>, into: &mut [f64]);
+
+    /// Sums and counts the cells of small windows that are not NaN, straight from the array.
+    fn valid(&self, level: Level, reading: &Reading<'_>, sums: &mut [f64], counts: &mut [f64]);
+}
+
+impl<T: Element> Intake for Raw<T> {
+    fn stage(&self, level: Level, rows: Rows<'_>, into: &mut [f64]) {
+        level.run(Stage::<ToAddend<T, f64>> { source: *self, rows, into });
+    }
+
+    fn valid(&self, level: Level, reading: &Reading<'_>, sums: &mut [f64], counts: &mut [f64]) {
+        level.run(reading.kernel::<Whole<ToAddend<T, f64>>, Valid>(Whole(*self), sums, counts));
+    }
+}
 
 /// An array as the engine takes it in.
 pub(crate) struct Folding<'a> {
     pub solved: &'a Solved,
-    pub intake: &'a Intake<'a>,
+    pub intake: &'a dyn Intake,
     pub x_strides: &'a [isize],
     pub output: &'a dyn Outlet<f64>,
     pub y_strides: &'a [isize],
-}
-
-/// An array as an intake.
-pub(crate) fn intake<T: Element>(x: &View<'_, T>) -> Box<Intake<'static>> {
-    let source = x.raw();
-    Box::new(move |level, rows, into| {
-        level.run(Stage::<ToAddend<T, f64>> { source, rows, into });
-    })
 }
 
 /// An array as the place of results.
@@ -67,8 +76,8 @@ impl Folding<'_> {
     ) -> Result<bool> {
         if let Some(filling) = omitting {
             return match *of {
-                Statistic::Sum => self.run(Valid { mean: false, filling }, parallel),
-                Statistic::Mean => self.run(Valid { mean: true, filling }, parallel),
+                Statistic::Sum => self.run_valid(OfValid { mean: false, filling }, parallel),
+                Statistic::Mean => self.run_valid(OfValid { mean: true, filling }, parallel),
                 _ => Ok(false),
             };
         }
@@ -93,17 +102,28 @@ impl Folding<'_> {
     }
 
     fn run<F: Terms>(&self, terms: F, parallel: &Parallel<'_>) -> Result<bool> {
-        let strides = [self.y_strides; 2];
-        let plan = self.solved.plan(self.x_strides, strides, DivisorRule::Cells, None, Order::Staged);
-        let job = Folded { terms, intake: self.intake, output: self.output, failed: AtomicBool::new(false) };
-        engine::run(&job, &plan, parallel)?;
+        let job = self.folded(terms);
+        engine::run(&job, &self.plan(Order::Staged), parallel)?;
         Ok(!job.failed.into_inner())
+    }
+
+    fn run_valid(&self, terms: OfValid, parallel: &Parallel<'_>) -> Result<bool> {
+        engine::run(&ValidOnly { folded: self.folded(terms) }, &self.plan(Order::OneByOne), parallel)?;
+        Ok(true)
+    }
+
+    fn folded<F: Terms>(&self, terms: F) -> Folded<'_, F> {
+        Folded { terms, intake: self.intake, output: self.output, failed: AtomicBool::new(false) }
+    }
+
+    fn plan(&self, order: Order) -> Plan {
+        self.solved.plan(self.x_strides, [self.y_strides; 2], DivisorRule::Cells, None, order)
     }
 }
 
 struct Folded<'a, F> {
     terms: F,
-    intake: &'a Intake<'a>,
+    intake: &'a dyn Intake,
     output: &'a dyn Outlet<f64>,
     failed: AtomicBool,
 }
@@ -117,7 +137,7 @@ impl<F: Terms> Job for Folded<'_, F> {
             return false;
         }
         let (values, seconds) = (&mut into.values[..], &mut into.tags[..]);
-        (self.intake)(level, staging.rows, values);
+        self.intake.stage(level, staging.rows, values);
         if !level.run(ToTerms { terms: self.terms, rows: staging.rows, values, seconds }) {
             self.failed.store(true, Relaxed);
         }
@@ -145,6 +165,29 @@ impl<F: Terms> Job for Folded<'_, F> {
         }
         let finishing = Finishing { divisors: Divisors::default(), ..*finishing };
         self.output.finish(level, &finishing, &from.values);
+    }
+}
+
+/// Small windows, whose cells are not turned into terms but counted as they are read.
+struct ValidOnly<'a> {
+    folded: Folded<'a, OfValid>,
+}
+
+impl Job for ValidOnly<'_> {
+    type Plain = Pair;
+    type Exact = Pair;
+
+    fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<Pair>) -> bool {
+        self.folded.stage(level, staging, into)
+    }
+
+    fn windows(&self, level: Level, reading: &Reading<'_>, _: Monoids, into: &mut Cells<Pair>) -> bool {
+        self.folded.intake.valid(level, reading, &mut into.values, &mut into.tags);
+        false
+    }
+
+    fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Pair>) {
+        self.folded.finish(level, finishing, from);
     }
 }
 
@@ -383,12 +426,12 @@ impl Terms for Variance {
 }
 
 #[derive(Clone, Copy)]
-struct Valid {
+struct OfValid {
     mean: bool,
     filling: Filling,
 }
 
-impl Terms for Valid {
+impl Terms for OfValid {
     type Second = f64;
     type Monoid = Pair;
 

@@ -4,6 +4,7 @@ use ndarray::{ArrayD, ArrayView, Dimension};
 
 use super::extreme::{Second, extreme};
 use super::indexed::IndexMap;
+use super::regions::RegionMap;
 use super::solved::{Solved, zeros};
 use super::statistic::Placed;
 use super::statistic_map::StatisticMap;
@@ -26,6 +27,8 @@ pub enum Differentiable {
     Statistic(StatisticMap),
     /// Of an unpooling or a fractional pooling.
     Index(IndexMap),
+    /// Of pooled regions.
+    Region(RegionMap),
 }
 
 /// The derivative of one call on an array of `T`.
@@ -71,6 +74,7 @@ impl Differentiable {
             Self::Route(map) => &map.solved,
             Self::Statistic(map) => &map.solved,
             Self::Index(map) => map.solved(),
+            Self::Region(map) => map.solved(),
         }
     }
 
@@ -90,6 +94,7 @@ impl Differentiable {
                 map.pull(dy, (&dx.raw(), dx.strides()), None, parallel).map(|_| ())
             }
             Self::Index(map) => map.pull(dy, dx, parallel),
+            Self::Region(map) => map.pull(dy, dx, parallel),
         }
     }
 
@@ -109,6 +114,7 @@ impl Differentiable {
                 map.push(dx, None, 0.0, (&dy.raw(), dy.strides()), parallel)
             }
             Self::Index(map) => map.push(dx, dy, parallel),
+            Self::Region(map) => map.push(dx, dy, parallel),
         }
     }
 }

@@ -7,7 +7,9 @@ use std::ops::Range;
 
 use super::planes::Planes;
 use crate::element::{Element, Kind, Position};
+use crate::kernel::dispatch::{Kernel, Level};
 use crate::strided::{Raw, View};
+use crate::vector::Vectors;
 
 /// Indices of some type, copied into numbers of another.
 pub(crate) trait Copied<P>: Sync {
@@ -37,17 +39,34 @@ impl<I: Element> Given<I> {
 
 impl<I: Element, P: Position> Copied<P> for Given<I> {
     fn copy(&self, plane: usize, range: Range<usize>, into: &mut [P]) -> u64 {
+        Level::current().run(Copying { from: self, plane, range, into })
+    }
+
+    fn shown(&self, index: u64) -> String {
+        if I::KIND == Kind::Signed { (index as i64).to_string() } else { index.to_string() }
+    }
+}
+
+/// [`Copied::copy`] of the caller's indices, for each CPU level.
+struct Copying<'a, I, P> {
+    from: &'a Given<I>,
+    plane: usize,
+    range: Range<usize>,
+    into: &'a mut [P],
+}
+
+impl<I: Element, P: Position> Kernel for Copying<'_, I, P> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<V: Vectors>(self, _: V) -> u64 {
         let worst = Cell::new(0);
-        self.planes.read(self.indices, plane, range, into, |index: I| {
+        self.from.planes.read(self.from.indices, self.plane, self.range, self.into, |index: I| {
             let index = index.to_i64() as u64;
             worst.set(index.max(worst.get()));
             P::new(index)
         });
         worst.get()
-    }
-
-    fn shown(&self, index: u64) -> String {
-        if I::KIND == Kind::Signed { (index as i64).to_string() } else { index.to_string() }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use ndarray::{ArrayD, ArrayView, Dimension};
 
-use super::folded::{Filling, Folding, intake, outlet};
+use super::extreme::extreme_number;
+use super::folded::{Filling, Folding, outlet};
 use super::gradient::{Differentiable, Pullback, RouteMap};
 use super::pool::{Pool, filled};
 use super::solved::Solved;
@@ -124,13 +125,8 @@ fn statistic_of<T: Element>(
         if y.shape().contains(&0) {
             return Ok(());
         }
-        let folding = Folding {
-            solved,
-            intake: &*intake(x),
-            x_strides: x.strides(),
-            output: &*outlet(y),
-            y_strides: y.strides(),
-        };
+        let folding =
+            Folding { solved, intake: &x.raw(), x_strides: x.strides(), output: &*outlet(y), y_strides: y.strides() };
         let origin = x.raw().row(0, 1)[0].to_f64();
         let omitting = rules.omit.then_some(Filling { least: 1, value });
         if folding.statistic(of, size_of::<T>() > 4, origin, omitting, &Parallel::default())? {
@@ -153,6 +149,12 @@ fn choice_of<T: Element>(
     let (reader, strides) = (x.raw(), x.strides());
     let value = solved.fill_value.unwrap_or(f64::NAN);
     filled(solved, |y| {
+        if T::KIND == Kind::Float && rules.omit && placed.is_none() && matches!(of, Choice::Max | Choice::Min) {
+            let (reversed, fill) = (*of == Choice::Min, T::from_f64(value));
+            if extreme_number(x, solved, reversed, y, fill, &Parallel::default())? {
+                return Ok(());
+            }
+        }
         let writer = y.raw();
         let fill = &|offset| Writer::<f64>::write(&writer, offset, 1, &[value]);
         if T::KIND == Kind::Float {

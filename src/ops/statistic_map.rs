@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::solved::Solved;
 use super::statistic::Rules;
-use crate::element::Element;
+use crate::element::{Element, Real};
 use crate::engine::{Field, Gathered, Owned, Reader, Visit, Writer, fastest_last};
 use crate::error::{Result, try_vec};
 use crate::modes::{Slopes, Statistic};
@@ -16,18 +16,18 @@ use crate::strided::{Raw, View};
 
 /// A copy of an array of the caller's, who may write to it after the call.
 #[derive(Clone)]
-pub(crate) struct Kept {
-    reader: Arc<dyn Reader<f64>>,
+pub(crate) struct Kept<A = f64> {
+    reader: Arc<dyn Reader<A>>,
     strides: Vec<isize>,
 }
 
-impl fmt::Debug for Kept {
+impl<A> fmt::Debug for Kept<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kept").field("strides", &self.strides).finish_non_exhaustive()
     }
 }
 
-impl Kept {
+impl<A: Real> Kept<A> {
     /// Copies an array, in the order of its memory; broadcast axes stay so.
     pub fn copy<T: Element>(array: &View<'_, T>) -> Result<Self> {
         let order = fastest_last(array.strides());
@@ -42,7 +42,7 @@ impl Kept {
         Ok(Self { reader: Arc::new(Owned(array.without_repeats(&order)?)), strides })
     }
 
-    fn field(&self) -> Field<'_, f64> {
+    pub fn field(&self) -> Field<'_, A> {
         Field { reader: &*self.reader, strides: &self.strides }
     }
 }

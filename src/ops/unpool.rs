@@ -2,8 +2,8 @@
 //!
 //! A plane's indices are copied, checked and used from the copy, since another thread may write their array meanwhile.
 //! Where a result is new, all that happens plane by plane while the plane is in cache, and an index that is refused leaves
-//! nothing behind. Where it is the caller's, or a derivative is wanted, all planes are checked first, into the table of
-//! the derivative's [`IndexMap`], and values are placed by that.
+//! nothing behind. Where it is the caller's, all planes are checked before. Where a derivative is wanted, or an index must not
+//! be repeated, they are checked into the table of the derivative's [`IndexMap`], and values are placed by that.
 
 use std::ops::Range;
 
@@ -286,6 +286,24 @@ impl Unpooling {
         with_cells!(&map.cells, _cells: P => sides.place::<P>(indices, false, parallel))
     }
 
+    /// Checks everything, then writes the result.
+    #[cfg(feature = "python")]
+    pub fn place_checked<T: Element>(
+        &self,
+        x: &View<'_, T>,
+        indices: &dyn Indices,
+        y: &ViewMut<'_, T>,
+        parallel: &Parallel<'_>,
+    ) -> Result<()> {
+        if self.duplicates == Duplicates::Error {
+            return self.record(x, indices, y, parallel).map(drop);
+        }
+        let sides = self.sides(x, y);
+        let map = IndexMap::new(&self.solved, &self.axes, Larger::Result, false)?;
+        with_cells!(&map.cells, _cells: P => sides.look_through::<P>(indices, parallel)?);
+        self.place(x, indices, y, parallel)
+    }
+
     /// Checks everything, then writes the result; returns the map of the gradient.
     pub fn record<T: Element>(
         &self,
@@ -386,6 +404,14 @@ impl<T: Element> Sides<'_, T> {
                 *cell = P::new(P::LIMIT);
             }
         }
+    }
+
+    /// Refuses indices of no cell.
+    #[cfg(feature = "python")]
+    fn look_through<P: Position>(&self, indices: &dyn Copied<P>, parallel: &Parallel<'_>) -> Result<()> {
+        let copy = |state: &mut State<T, P>, plane, range| self.copy(indices, state, plane, range);
+        let (cells, bytes) = (self.small.cells(), self.small.cells().saturating_mul(size_of::<P>()));
+        planes::run(&self.small, bytes, parallel, State::new, &[Step { cells, run: &copy }])
     }
 
     /// Checks all indices into a table, in which values that do not hold their cell have none.

@@ -7,7 +7,7 @@ mod max;
 mod sum;
 
 pub(crate) use max::{ArgMax, ArgMaxNan, Max, MaxNan};
-pub(crate) use sum::{Addend, Pair, Sum};
+pub(crate) use sum::{Addend, Pair, Sum, Valid};
 
 use crate::element::Position;
 
@@ -23,6 +23,13 @@ pub(crate) trait Monoid: Copy + Send + Sync + 'static {
 
     /// What merges without effect.
     fn identity() -> (Self::Value, Self::Tag);
+
+    /// What a window's cells are merged into one by one, given the tag of the first: that is the winner's even where no cell is
+    /// above the identity.
+    #[inline(always)]
+    fn start(first: Self::Tag) -> (Self::Value, Self::Tag) {
+        (Self::identity().0, first)
+    }
 
     /// Merges the partial result of earlier cells with that of later ones.
     fn merge(earlier: (Self::Value, Self::Tag), later: (Self::Value, Self::Tag)) -> (Self::Value, Self::Tag);
@@ -64,10 +71,11 @@ impl Tag for () {
     fn of(_: u64) {}
 }
 
+/// A second sum, or how many cells there are.
 impl Tag for f64 {
     #[inline(always)]
     fn of(_: u64) -> Self {
-        0.0
+        1.0
     }
 }
 

@@ -24,6 +24,15 @@ pub(crate) trait Addend: Copy + Default + PartialEq + Send + Sync + 'static {
     fn to_mean_shifted<T: Element>(self, _: u32) -> T {
         T::default()
     }
+    /// Whether means by divisors up to 2^15 can be made of quotients in `f32`: the sums are short, and the elements 8-bit integers.
+    fn divides_short<T: Element>() -> bool {
+        false
+    }
+    /// The sum divided by such a divisor, where that can be done.
+    #[inline(always)]
+    fn to_mean_short<T: Element>(self, _: f32) -> T {
+        T::default()
+    }
     /// The same, where the divisor's reciprocal is known.
     #[inline(always)]
     fn to_mean_by<T: Element, V: Vectors>(self, _: V, divisor: f64, _: f64) -> T {
@@ -143,6 +152,22 @@ macro_rules! integer_addend {
                 T::from_i64((rounded as i64).clamp(least, most))
             }
 
+            fn divides_short<T: Element>() -> bool {
+                size_of::<T>() == 1 && Self::shifts::<T>()
+            }
+
+            #[inline(always)]
+            fn to_mean_short<T: Element>(self, divisor: f32) -> T {
+                /// To which whole numbers are added to be rounded, half to even: the last bit then stands for 1.
+                const ONES: f32 = 12_582_912.0;
+                // A sum of a mean in range has 23 bits. Its quotient, if it is no half, is further from one than it is rounded:
+                // at least half a divisor's part, against 2^-24 of a value below 2^23 divisors' parts.
+                let quotient = (self as f32 / divisor).clamp(-1024.0, 1024.0);
+                let rounded = (quotient + ONES).to_bits() as i32 - ONES.to_bits() as i32;
+                let [least, most] = [-1024.0, 1024.0].map(|bound| T::from_f64(bound).to_i64() as i32);
+                T::from_i64(rounded.clamp(least, most) as i64)
+            }
+
             #[inline(always)]
             fn to_mean_by<T: Element, V: Vectors>(self, vectors: V, divisor: f64, reciprocal: f64) -> T {
                 if size_of::<Self>() == 4 {
@@ -207,5 +232,57 @@ impl Monoid for Pair {
     #[inline(always)]
     fn run(values: &[f64], tags: &[f64]) -> (f64, f64) {
         (run_in_lanes(values, f64::plus), run_in_lanes(tags, f64::plus))
+    }
+}
+
+/// The sum of the cells that are not NaN, and their number: for cells that are merged into a result one by one. A sum that is NaN
+/// because infinities cancelled stays so, since it is never the later one.
+#[derive(Clone, Copy)]
+pub(crate) struct Valid;
+
+impl Monoid for Valid {
+    type Value = f64;
+    type Tag = f64;
+    const IDEMPOTENT: bool = false;
+    const IN_LANES: bool = false;
+
+    #[inline(always)]
+    fn identity() -> (f64, f64) {
+        (0.0, 0.0)
+    }
+
+    #[inline(always)]
+    fn start(_: f64) -> (f64, f64) {
+        Self::identity()
+    }
+
+    #[inline(always)]
+    fn merge(earlier: (f64, f64), later: (f64, f64)) -> (f64, f64) {
+        let valid = !later.0.is_nan();
+        (earlier.0 + if valid { later.0 } else { 0.0 }, earlier.1 + if valid { later.1 } else { 0.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Addend;
+
+    #[test]
+    fn short_means_are_means() {
+        let agree = |sum: i32, divisor: i32| {
+            let (means, short) = (f64::from(divisor), divisor as f32);
+            assert_eq!(sum.to_mean_short::<u8>(short), sum.to_mean::<u8>(means), "{sum} / {divisor}");
+            assert_eq!(sum.to_mean_short::<i8>(short), sum.to_mean::<i8>(means), "{sum} / {divisor}");
+        };
+        for divisor in (1i32..=50).chain([81, 99, 100, 121, 225, 1000, 1023, 4097, 32767, 32768]) {
+            // Each half, and its neighbours.
+            for half in -270..=540 {
+                (-1..=1).for_each(|next| agree((half * divisor).div_euclid(2) + next, divisor));
+            }
+        }
+        (-2000..=20_000).for_each(|sum| agree(sum, 9));
+        for sum in [i32::MIN, -(1 << 24), 1 << 24, i32::MAX] {
+            agree(sum, 7);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Whole numbers: what spans in closed form need to know.
 
 /// The greatest common divisor.
-pub(super) fn gcd(a: usize, b: usize) -> usize {
+pub(crate) fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 

@@ -14,6 +14,7 @@ mod pieces;
 mod regular;
 mod transposed;
 
+pub(crate) use arithmetic::gcd;
 pub(crate) use bins::Bins;
 pub(crate) use pieces::Pieces;
 pub(crate) use regular::Regular;

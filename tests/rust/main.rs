@@ -3,4 +3,5 @@
 mod forward;
 mod gradients;
 mod modes;
+mod readout;
 mod reference;
