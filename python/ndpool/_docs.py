@@ -65,6 +65,30 @@ samples : array_like of float, optional
     without a batch axis: {sampled}. Where windows start is computed in their dtype.
 rng : int or numpy.random.Generator, optional
     Where samples are drawn from if none are given: a seed, which gives the same result every time, or a generator.""",
+    "conv": """
+weight : array_like
+    Shape `(C_out, C / groups, {kernel})`, in either layout. No axis may be of length 0.
+bias : array_like, optional
+    Shape `(C_out,)`: added to every result of a channel.
+stride : int or sequence of int
+    Cells from one window to the next.
+padding : int, sequence of int, sequence of (int, int), or str
+    Zeros before and after each axis, of any number; or `"valid"`, `"same"` (`ceil(L / stride)` windows, the odd zero at
+    the end) or `"same_lower"`. A window that lies wholly in the padding gives the bias.
+dilation : int or sequence of int
+    Cells from one cell of a window to the next.
+groups : int
+    Cuts channels into so many groups; results see the channels of their own group alone. As many as there are channels:
+    a depthwise convolution.""",
+    "blur": """
+filter_size : int
+    Size of the filter along both axes, 2 to 7: 3 is `[1, 2, 1] / 4`, a row of Pascal's triangle.
+stride : int or sequence of int
+    Rows and columns from one result to the next.
+padding : {{"reflect", "zeros", "edge"}}
+    What stands beyond the border, `(filter_size - 1) // 2` cells before an axis and `filter_size // 2` behind: the
+    cells inside, mirrored at the outermost, which is not repeated (shorter axes are mirrored again); zeros; or the
+    outermost cell. `"zero"` and `"replicate"` are other names of the last two.""",
     "layout": """
 layout : {{"channels_first", "channels_last"}}
     Where the channel axis is.""",
@@ -96,6 +120,22 @@ min_count : int
 fill_value : scalar, optional
     Result of windows with fewer than `min_count` valid cells (their index is -1): if not given NaN, or an error if the
     dtype of the result has no NaN. A window that lies wholly in padding is an error without it.""",
+    "layer_cells": """
+count_include_pad : bool
+    Count padding in the divisor. Mode `"avg"` only, and not with other rules for cells.
+nan_policy : {{"propagate", "omit", "raise"}}
+    A NaN in a window makes its result NaN (and is the window's maximum and minimum), or is not valid, or is an error.
+min_count : int
+    Windows with fewer valid cells give `fill_value`.
+fill_value : scalar, optional
+    Result of windows with fewer than `min_count` valid cells; NaN if not given.""",
+    "layer_cells_without_padding": """
+nan_policy : {{"propagate", "omit", "raise"}}
+    A NaN in a window makes its result NaN (and is the window's maximum and minimum), or is not valid, or is an error.
+min_count : int
+    Windows with fewer valid cells give `fill_value`.
+fill_value : scalar, optional
+    Result of windows with fewer than `min_count` valid cells; NaN if not given.""",
     "cells_without_padding": """
 where : array_like of bool, optional
     Which cells are valid; broadcast to the shape of `x`. Others are as if they were not there.
@@ -117,6 +157,31 @@ ndarray, or (ndarray, ndarray of int64), or a tuple of these
 ndarray
     Floats keep their dtype; integers and bool give float64. In the memory order of `x`. Powers are scaled, so that
     nothing overflows that the result itself does not.""",
+    "convolved": """
+ndarray
+    Of the dtype that NumPy would promote the arrays to, where integers and bool count as float64; in the memory order
+    of `x`. Sums of float64 are computed in float64, others in float32.""",
+    "conv_errors": """
+TypeError
+    If an argument has a wrong type, or an array a dtype that is not supported.
+ValueError
+    If an argument has a wrong value, `groups` does not divide the channels, an array has a wrong shape, a spatial axis
+    is empty, or no window fits.""",
+    "tokens": """
+x : array_like
+    Shape `(N, L, D)`: `N` samples of `L` tokens with `D` channels; or `(L, D)`. Any dtype, any strides.""",
+    "token_mask": """
+mask : array_like of bool or int, optional
+    Which tokens take part: those of True or 1. Of shape `(N, L)`, or one that broadcasts to it. The others are never
+    looked at.""",
+    "readout_out": """
+out : ndarray, optional
+    Written and returned; of the result's shape and dtype, sharing no memory with an input. For two results a pair.""",
+    "readout_errors": """
+TypeError
+    If an argument has a wrong type, or an array a dtype that is not supported.
+ValueError
+    If an argument has a wrong value, shapes do not fit each other, or there is no token.""",
     "errors": """
 TypeError
     If an argument has a wrong type, or `x` a dtype that is not supported.
@@ -133,6 +198,48 @@ TypeError
 ValueError
     If an argument has a wrong value, a spatial axis is empty or has no or not so many windows, or a sample is not in
     its range.""",
+    "images": """
+x : array_like
+    Of shape `(N, C, H, W)`, or `(N, H, W, C)` with `layout="channels_last"`.""",
+    "sensitive_x": """
+x : array_like
+    Of shape `(N, C * oh * ow, H, W)`, or `(N, H, W, C * oh * ow)` with `layout="channels_last"`: bin `(i, j)` of
+    channel `c` is that of channel `(c * oh + i) * ow + j`.""",
+    "boxes": """
+boxes : array_like, or list or tuple of array_like
+    Of shape `(K, 5)`: the index of the image and the corners `x1, y1, x2, y2` of each box. Or for each image an
+    array of shape `(L, 4)`: the corners of its boxes.""",
+    "region_bins": """
+output_size : int or tuple of int
+    Bins along height and width.""",
+    "sensitive_bins": """
+output_size : int or tuple of int
+    Bins along height and width, `oh` and `ow`.""",
+    "spatial_scale": """
+spatial_scale : float
+    What corners are multiplied with: cells of `x` for each unit of the boxes.""",
+    "sampling_ratio": """
+sampling_ratio : int
+    Points along each axis of a bin, at most 1024. If it is 0 or less, as many as a bin is long in cells,
+    rounded up.""",
+    "region_out": """
+out : ndarray, optional
+    Written and returned; of the result's shape and dtype, sharing no memory with `x` or `boxes`.""",
+    "aligned_regions": """
+ndarray
+    Of shape `(K, C, *output_size)`, or `(K, *output_size, C)`. Floats keep their dtype; integers and bool give
+    float64. Points more than a cell outside of the image are 0, and so is a bin without points.""",
+    "region_errors": """
+TypeError
+    If an argument has a wrong type.
+ValueError
+    If an argument has a wrong value: an image is empty, a coordinate is not finite, or an image does not exist.""",
+    "sensitive_errors": """
+TypeError
+    If an argument has a wrong type.
+ValueError
+    If an argument has a wrong value: an image is empty, a coordinate is not finite, an image does not exist, or
+    channels cannot be shared out.""",
 }
 
 
@@ -141,10 +248,11 @@ def shared(function: F) -> F:
     rank = re.search(r"([123])d$", function.__name__)
     number = rank[1] if rank else ""
     axes = {"1": "L", "2": "H, W", "3": "D, H, W"}.get(number, "*spatial")
+    kernel = {"1": "K", "2": "KH, KW", "3": "KD, KH, KW"}.get(number, "*kernel")
     sampled = "for the width, then for the height" if number == "2" else "for depth, height and width"
 
     def part(match: re.Match[str]) -> str:
-        text = PARTS[match[2]].format(axes=axes, rank=number, sampled=sampled).lstrip("\n")
+        text = PARTS[match[2]].format(axes=axes, kernel=kernel, rank=number, sampled=sampled).lstrip("\n")
         return "\n".join(match[1] + line for line in text.split("\n"))
 
     function.__doc__ = re.sub(r"^( *)<(\w+)>$", part, function.__doc__ or "", flags=re.MULTILINE)

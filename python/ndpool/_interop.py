@@ -153,6 +153,27 @@ def summed_to(array: np.ndarray[Any, Any], shape: Sequence[int], dtype: np.dtype
     return summed.astype(dtype, copy=False)
 
 
+def pyramid_parts(
+    features: np.ndarray[Any, Any], channels: int, levels: Sequence[int], channels_last: bool
+) -> list[np.ndarray[Any, Any]]:
+    """Return views of the parts of a vector of features that belong to the levels of a pyramid, as planes of bins."""
+    ends = np.cumsum([channels * level * level for level in levels])
+    parts = np.split(features, ends[:-1], axis=-1)
+    planes = [
+        part.reshape(*features.shape[:-1], channels, level, level) for part, level in zip(parts, levels, strict=True)
+    ]
+    return [np.moveaxis(plane, -3, -1) for plane in planes] if channels_last else planes
+
+
+def total(arrays: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    """Return the sum of arrays of one shape and dtype, in the first of them."""
+    first = arrays[0]
+    with np.errstate(all="ignore"):
+        for array in arrays[1:]:
+            np.add(first, array, out=first)
+    return first
+
+
 def _without_repeats(*arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
     """Return arrays of one shape without the axes along which all of them are repeated."""
     broadcast = np.broadcast_arrays(*arrays)

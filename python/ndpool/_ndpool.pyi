@@ -6,21 +6,32 @@ __all__ = [
     "__version__",
     "adaptive_bins",
     "adaptive_pool",
+    "aps_pool",
+    "attention_pool",
+    "blur_pool",
     "coarsen",
+    "conv",
     "cpu_level",
     "cpu_levels",
     "extreme_pool",
     "features",
     "fractional_max_pool",
+    "gated_attention_pool",
     "get_num_threads",
     "global_pool",
+    "max_blur_pool",
     "max_unpool",
     "mean_pool",
     "norm_pool",
     "output_shape",
     "pool",
+    "region_align",
+    "region_pool",
+    "segment_pool",
     "set_num_threads",
     "set_num_threads_here",
+    "spatial_pyramid_pool",
+    "token_pool",
 ]
 
 __version__: str
@@ -105,6 +116,14 @@ def max_unpool(
     layout: Any,
     out: Any,
 ) -> Any: ...
+def aps_pool(x: Any, mode: Any, stride: Any, return_phase: Any, layout: Any, out: Any) -> Any: ...
+def blur_pool(x: Any, filter_size: Any, stride: Any, padding: Any, layout: Any, out: Any) -> Any: ...
+def max_blur_pool(
+    x: Any, kernel_size: Any, filter_size: Any, stride: Any, padding: Any, layout: Any, out: Any
+) -> Any: ...
+def segment_pool(
+    x: Any, segments: Any, mode: Any, num_segments: Any, offsets: Any, fill_value: Any, out: Any
+) -> Any: ...
 def fractional_max_pool(
     x: Any,
     rank: Any,
@@ -117,6 +136,47 @@ def fractional_max_pool(
     layout: Any,
     out: Any,
 ) -> Any: ...
+def conv(
+    x: Any,
+    weight: Any,
+    bias: Any,
+    rank: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    layout: Any,
+    out: Any,
+) -> Any: ...
+def spatial_pyramid_pool(x: Any, levels: Any, mode: Any, layout: Any, out: Any) -> Any: ...
+def region_pool(
+    x: Any, boxes: Any, output_size: Any, spatial_scale: Any, sensitive: Any, layout: Any, out: Any
+) -> Any: ...
+def region_align(
+    x: Any,
+    boxes: Any,
+    output_size: Any,
+    spatial_scale: Any,
+    sampling_ratio: Any,
+    aligned: Any,
+    mode: Any,
+    sensitive: Any,
+    layout: Any,
+    out: Any,
+) -> Any: ...
+def attention_pool(
+    x: Any,
+    query: Any,
+    key_weight: Any,
+    value_weight: Any,
+    num_heads: Any,
+    mask: Any,
+    scale: Any,
+    return_weights: Any,
+    out: Any,
+) -> Any: ...
+def gated_attention_pool(x: Any, v: Any, u: Any, w: Any, mask: Any, out: Any) -> Any: ...
+def token_pool(x: Any, mask: Any, mode: Any, out: Any) -> Any: ...
 def output_shape(
     shape: Any, window: Any, axis: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
 ) -> tuple[int, ...]: ...

@@ -1,20 +1,21 @@
-"""Pictures of pooling: the textbook diagram and a gallery of a photograph.
+"""Pictures of pooling: the textbook diagram, a gallery of a photograph, and what shifts of it change.
 
-Both functions return a :class:`matplotlib.figure.Figure` that belongs to no window and no global state; save it with
+All functions return a :class:`matplotlib.figure.Figure` that belongs to no window and no global state; save it with
 ``figure.savefig(path)`` or show it as the last line of a notebook cell. Matplotlib is imported when a picture is drawn,
 so ``import ndpool.viz`` costs nothing; the extra ``ndpool[demo]`` installs it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 import ndpool
+from ndpool import invariance
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 
     from ndpool.any_axes import Mode
 
-__all__ = ["diagram", "gallery"]
+__all__ = ["diagram", "gallery", "shift_plot"]
 
 #: The array of the textbook diagram.
 TEXTBOOK = ((1, 1, 2, 4), (5, 6, 7, 8), (3, 2, 1, 0), (1, 2, 3, 4))
 
 # The Okabe-Ito colours that stay apart for every kind of colour vision, one per window, used in turn.
 _WINDOW_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D55E00")
+# The same without the yellow, which is too light for a line.
+_LINE_COLOURS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 _INK = "#22262B"
 _QUIET = "#6B7480"
 _HEAT = (0.93, 0.30, 0.0)
@@ -241,6 +244,83 @@ def gallery(
         _heat(axes, gradient[rows, cols])
         _window_lines(axes, part.shape[:2], largest)
     return figure
+
+
+def shift_plot(
+    photo: ArrayLike,
+    functions: Mapping[str, Callable[[Any], Any]] | None = None,
+    max_shift: int = 8,
+    *,
+    border: Literal["wrap", "crop"] = "crop",
+) -> Figure:
+    """Draw how far results move when a photograph is shifted to the right, a curve for each function.
+
+    Parameters
+    ----------
+    photo : array_like
+        A photograph, or any array whose last axis can be shifted.
+    functions : mapping of str to callable, optional
+        What to draw, by name: functions of an array that return an array. If not given, the maximum, the mean and the
+        first cell (which is a stride and nothing else) of windows of 4x4.
+    max_shift : int
+        The largest shift, in pixels.
+    border : {"wrap", "crop"}
+        What comes in at the border: see :mod:`ndpool.invariance`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        :func:`ndpool.invariance.shift_error` of shifts from 0 to ``max_shift``.
+
+    Raises
+    ------
+    ValueError
+        When ``functions`` holds none, or the photograph is too small.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ndpool.viz
+    >>> photo = np.random.default_rng(0).random((32, 64))
+    >>> figure = ndpool.viz.shift_plot(photo, max_shift=6)
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['max', 'average', 'first']
+    >>> figure.axes[0].lines[0].get_xdata()
+    array([0, 1, 2, 3, 4, 5, 6])
+    """
+    x = np.asarray(photo)
+    if functions is None:
+        functions = {"max": _blocks("max"), "average": _blocks("avg"), "first": _blocks("first")}
+    if not functions:
+        raise ValueError("functions: must hold at least one")
+    shifts = np.arange(max_shift + 1)
+
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(7.2, 4.2), dpi=150, facecolor="white", layout="constrained")
+    axes = figure.add_subplot()
+    for index, (name, function) in enumerate(functions.items()):
+        errors = invariance.shift_error(function, x, shifts, border=border)
+        colour = _LINE_COLOURS[index % len(_LINE_COLOURS)]
+        axes.plot(shifts, errors, label=name, color=colour, linewidth=2.2, marker="o", clip_on=False)
+    axes.set_xlabel("shift to the right, in pixels", fontsize=12, color=_QUIET)
+    axes.set_ylabel("change of the result", fontsize=12, color=_QUIET)
+    axes.set_xlim(0, max(max_shift, 1))
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(colors=_QUIET)
+    axes.grid(axis="y", color=_QUIET, alpha=0.2)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(_QUIET)
+    axes.legend(frameon=False, fontsize=12, labelcolor=_INK)
+    return figure
+
+
+def _blocks(mode: Mode) -> Callable[[Any], Any]:
+    """Return what pools the last two axes by windows of 4x4."""
+    return lambda x: ndpool.pool(x, (4, 4), mode)
 
 
 def _canvas(width: float, top: float, bottom: float) -> tuple[Figure, Axes]:

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyInt, PyList, PyMemoryView, PySequence, PyString, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyMemoryView, PySequence, PyString, PyTuple};
 
 use crate::{Pool, Window};
 
@@ -28,7 +28,12 @@ pub(super) fn flag(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// A real number.
 pub(super) fn number(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<f64> {
-    let real = if value.cast::<PyString>().is_ok() { None } else { value.extract::<f64>().ok() };
+    // Both can be made a float, by parsing it and with a warning.
+    let is_complex = || {
+        value.getattr("dtype").and_then(|dtype| dtype.getattr("kind")).is_ok_and(|kind| kind.eq("c").unwrap_or(false))
+    };
+    let refused = value.cast::<PyString>().is_ok() || value.cast::<PyFloat>().is_err() && is_complex();
+    let real = if refused { None } else { value.extract::<f64>().ok() };
     if real.is_none() && value.cast::<PyInt>().is_ok() {
         return Err(PyValueError::new_err(format!("{argument}: {} does not fit a float64", shown(value))));
     }
@@ -138,6 +143,12 @@ pub(super) fn per_axis(argument: &str, value: &Bound<'_, PyAny>, n: usize, least
     }
 }
 
+/// A size for each of `n` axes.
+pub(super) fn sizes(argument: &str, value: &Bound<'_, PyAny>, n: usize, least: i64) -> PyResult<Vec<usize>> {
+    let sizes = per_axis(argument, value, n, least)?;
+    Ok((0..n).map(|axis| sizes.at(axis)).collect())
+}
+
 /// How many axes a sequence speaks of; `None` for a number.
 pub(super) fn count(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     Ok(items(argument, value)?.map(|items| items.len()))
@@ -156,20 +167,33 @@ pub(super) struct Geometry<'a, 'py> {
 impl Geometry<'_, '_> {
     pub fn pool(&self, n: usize) -> PyResult<Pool> {
         let kernel = per_axis(self.argument, self.kernel, n, 1)?;
-        let stride = self.stride.map(|stride| per_axis("stride", stride, n, 1)).transpose()?;
-        let dilation = per_axis("dilation", self.dilation, n, 1)?;
-        let (pad, ceil_mode) = (padding(self.padding, n)?, flag("ceil_mode", self.ceil_mode)?);
-        let window = |j| {
-            let stride = stride.as_ref().unwrap_or(&kernel).at(j);
-            let window = Window::new(kernel.at(j)).stride(stride).dilation(dilation.at(j)).ceil_mode(ceil_mode);
-            match &pad {
-                Pad::Cells(cells) => window.padding(cells.at(j).0, cells.at(j).1),
-                Pad::Same => window.same(),
-                Pad::SameLower => window.same_lower(),
-            }
-        };
-        Ok(Pool::windows(&(0..n).map(window).collect::<Vec<_>>()))
+        let ceil_mode = flag("ceil_mode", self.ceil_mode)?;
+        let windows = windows(&kernel, self.stride, self.padding, self.dilation, n)?;
+        Ok(Pool::windows(&windows.into_iter().map(|window| window.ceil_mode(ceil_mode)).collect::<Vec<_>>()))
     }
+}
+
+/// Windows of the given sizes, for `n` axes; their stride is the kernel if none is given.
+pub(super) fn windows(
+    kernel: &PerAxis<usize>,
+    stride: Option<&Bound<'_, PyAny>>,
+    pad: &Bound<'_, PyAny>,
+    dilation: &Bound<'_, PyAny>,
+    n: usize,
+) -> PyResult<Vec<Window>> {
+    let stride = stride.map(|stride| per_axis("stride", stride, n, 1)).transpose()?;
+    let dilation = per_axis("dilation", dilation, n, 1)?;
+    let pad = padding(pad, n)?;
+    let window = |j| {
+        let stride = stride.as_ref().unwrap_or(kernel).at(j);
+        let window = Window::new(kernel.at(j)).stride(stride).dilation(dilation.at(j));
+        match &pad {
+            Pad::Cells(cells) => window.padding(cells.at(j).0, cells.at(j).1),
+            Pad::Same => window.same(),
+            Pad::SameLower => window.same_lower(),
+        }
+    };
+    Ok((0..n).map(window).collect())
 }
 
 enum Pad {

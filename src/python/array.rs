@@ -159,6 +159,10 @@ impl<'py> Array<'py> {
         for stride in &mut strides {
             *stride *= size;
         }
+        #[cfg(target_os = "linux")]
+        let bytes = shape.iter().fold(dtype.size(), |bytes, &len| bytes.saturating_mul(len));
+        #[cfg(target_os = "linux")]
+        let _recycling = super::recycler::Recycling::enter(py, bytes)?;
         // SAFETY: a call of NumPy's C API with arrays of `nd` dimensions and strides, which it only reads; it takes over one reference to the
         // descriptor, which `into_ptr` gives away, and returns a new array or null with an error set.
         let object = unsafe {

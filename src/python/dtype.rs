@@ -133,6 +133,15 @@ impl DType {
         if self.is_float() { self } else { Self::F64 }
     }
 
+    /// The dtype of what is computed from these and others, as NumPy promotes floats; integers count as `float64`.
+    pub fn promoted(self, other: Self) -> Self {
+        match (self.mean(), other.mean()) {
+            (a, b) if a == b => a,
+            (Self::F64, _) | (_, Self::F64) => Self::F64,
+            _ => Self::F32,
+        }
+    }
+
     /// The dtype of a sum of these.
     pub fn total(self) -> Self {
         match self {

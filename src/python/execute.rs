@@ -163,7 +163,7 @@ fn run(
 }
 
 /// Sums of floats are floats, sums of integers any number.
-fn summed(
+pub(super) fn summed(
     x: &Array<'_>,
     solved: &Solved,
     lowering: Lowering,

@@ -54,6 +54,11 @@ impl Tape {
         self.recorded.append(&mut other.recorded);
     }
 
+    /// What was recorded, for a derivative that is made of it.
+    pub fn take(&mut self) -> Vec<Box<dyn Derivative>> {
+        std::mem::take(&mut self.recorded)
+    }
+
     pub fn record(&mut self, derivative: impl Derivative + 'static) -> PyResult<()> {
         if !self.recorded.is_empty() {
             return Err(PyTypeError::new_err("f: made more than one call with this tape"));
@@ -80,11 +85,23 @@ pub(super) trait Derivative: Send + Sync {
 }
 
 /// The tangents of arguments, by their names.
+#[derive(Clone)]
 pub(super) struct Tangents<'py>(Vec<(&'static str, Bound<'py, PyAny>)>);
 
 impl<'py> Tangents<'py> {
     pub fn of(&self, argument: &str) -> Option<&Bound<'py, PyAny>> {
         self.0.iter().find(|(name, _)| *name == argument).map(|(_, tangent)| tangent)
+    }
+
+    /// The tangent of an argument that every call has.
+    pub fn required(&self, argument: &str) -> PyResult<&Bound<'py, PyAny>> {
+        self.of(argument).ok_or_else(|| PyTypeError::new_err(format!("d{argument}: is missing")))
+    }
+
+    /// Sets the tangent of an argument.
+    pub fn set(&mut self, argument: &'static str, tangent: Bound<'py, PyAny>) {
+        self.0.retain(|(name, _)| *name != argument);
+        self.0.push((argument, tangent));
     }
 }
 
@@ -223,6 +240,10 @@ impl Derivative for Recorded {
                 let (dy, dx) = (dy.view::<T>(), dx.view_mut::<T>());
                 compute(py, cells, |parallel| map.pull(&dy, &dx, parallel))?;
             }, else return Err(no_gradient(self.x.dtype))),
+            Differentiable::Region(map) => with_float!(self.x.dtype, T => {
+                let (dy, dx) = (dy.view::<T>(), dx.view_mut::<T>());
+                compute(py, cells, |parallel| map.pull(&dy, &dx, parallel))?;
+            }, else return Err(no_gradient(self.x.dtype))),
             Differentiable::Statistic(map) => {
                 let sums = match &self.beside {
                     Some(_) => Some(Array::new(py, DType::F64, None, solved.shape(), &self.x.strides)?),
@@ -252,8 +273,7 @@ impl Derivative for Recorded {
 
     fn push<'py>(&self, py: Python<'py>, tangents: &Tangents<'py>) -> PyResult<Bound<'py, PyAny>> {
         let solved = self.map.solved();
-        let Some(dx) = tangents.of("x") else { return Err(PyTypeError::new_err("dx: is missing")) };
-        let dx = self.x.read("dx", dx, "x")?;
+        let dx = self.x.read("dx", tangents.required("x")?, "x")?;
         let (shape, strides) = (kept(solved.output_shape(), &self.dropped), kept(&self.x.strides, &self.dropped));
         let mut dy = Array::new(py, self.y, None, &shape, &strides)?;
         dy.expand(&self.dropped);
@@ -274,6 +294,10 @@ impl Derivative for Recorded {
                 })?;
             }, else return Err(no_gradient(self.x.dtype))),
             Differentiable::Index(map) => with_float!(self.x.dtype, T => {
+                let (dx, dy) = (dx.view::<T>(), dy.view_mut::<T>());
+                compute(py, cells, |parallel| map.push(&dx, &dy, parallel))?;
+            }, else return Err(no_gradient(self.x.dtype))),
+            Differentiable::Region(map) => with_float!(self.x.dtype, T => {
                 let (dx, dy) = (dx.view::<T>(), dy.view_mut::<T>());
                 compute(py, cells, |parallel| map.push(&dx, &dy, parallel))?;
             }, else return Err(no_gradient(self.x.dtype))),

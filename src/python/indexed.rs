@@ -4,7 +4,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use super::arguments::{flag, items, per_axis, shown, size};
+use super::arguments::{flag, items, shown, size, sizes};
 use super::array::Array;
 use super::dtype::{DType, with_dtype, with_float};
 use super::error::compute;
@@ -71,7 +71,7 @@ pub(super) fn max_unpool<'py>(
             // A caller's array is written only after everything is checked.
             let checked_first = out.is_some();
             compute(py, work, |parallel| {
-                if checked_first { call.record(&x, &*given, &y, parallel).map(drop) } else { call.place(&x, &*given, &y, parallel) }
+                if checked_first { call.place_checked(&x, &*given, &y, parallel) } else { call.place(&x, &*given, &y, parallel) }
             })?;
         });
     }
@@ -163,12 +163,6 @@ pub(super) fn fractional_max_pool<'py>(
 /// Cells that a call reads or writes: the work that it is.
 fn cells(arrays: &[&Array<'_>]) -> usize {
     arrays.iter().map(|array| array.len()).fold(0, usize::saturating_add)
-}
-
-/// A size for each of `n` axes.
-fn sizes(argument: &str, value: &Bound<'_, PyAny>, n: usize, least: i64) -> PyResult<Vec<usize>> {
-    let sizes = per_axis(argument, value, n, least)?;
-    Ok((0..n).map(|axis| sizes.at(axis)).collect())
 }
 
 /// The size of the larger planes of an unpooling: one for each axis, or as in PyTorch the shape of the whole result.

@@ -10,14 +10,19 @@ use super::error::compute;
 use super::execute::{Options, write_fill};
 use super::gradient::no_gradient;
 use super::mode::{Mode, Reduction};
-use crate::element::Element;
+use crate::element::{Element, Real};
 use crate::engine::{Field, Reader, Writer};
 use crate::modes::{Choice, Exact, Statistic};
 use crate::ops::{self, Differentiable, Filling, Folding, Kept, RouteMap, Rules, Solved, StatisticMap, Target};
 
+/// An array as floats of the type that is computed in.
+pub(super) fn reals<A: Real>(array: &Array<'_>) -> Box<dyn Reader<A>> {
+    with_dtype!(array.dtype, T => Box::new(array.view::<T>().raw()))
+}
+
 /// An array as floats.
 pub(super) fn floats(array: &Array<'_>) -> Box<dyn Reader<f64>> {
-    with_dtype!(array.dtype, T => Box::new(array.view::<T>().raw()))
+    reals(array)
 }
 
 /// An array of integers.
@@ -25,9 +30,14 @@ fn integers(array: &Array<'_>) -> Box<dyn Reader<i128>> {
     with_dtype!(array.dtype, T => Box::new(array.view::<T>().raw()))
 }
 
+/// A place for floats of the type that is computed in.
+pub(super) fn real_writer<A: Real>(array: &Array<'_>) -> Box<dyn Writer<A>> {
+    with_dtype!(array.dtype, T => Box::new(array.view_mut::<T>().raw()))
+}
+
 /// A place for floats.
 pub(super) fn float_writer(array: &Array<'_>) -> Box<dyn Writer<f64>> {
-    with_dtype!(array.dtype, T => Box::new(array.view_mut::<T>().raw()))
+    real_writer(array)
 }
 
 /// A place for integers.
@@ -36,7 +46,7 @@ fn integer_writer(array: &Array<'_>) -> Box<dyn Writer<i128>> {
 }
 
 /// A copy of an array.
-fn copy(array: &Array<'_>) -> PyResult<Kept> {
+pub(super) fn copy<A: Real>(array: &Array<'_>) -> PyResult<Kept<A>> {
     Ok(with_dtype!(array.dtype, T => Kept::copy(&array.view::<T>()))?)
 }
 
@@ -154,6 +164,9 @@ pub(super) fn run(
                     recorder(at, position);
                 }
             };
+            if recorder.is_none() && indices.is_none() && numbers(py, x, solved, choice, options, y, fill_value)? {
+                return Ok(None);
+            }
             if (x.dtype.is_float() || x.dtype.size() <= 4) && recorder.is_none() && indices.is_none() {
                 let (reader, writer) = (floats(x), float_writer(y));
                 let target = Target { y: &*writer, strides: &y.strides, fill: &*fill };
@@ -176,6 +189,32 @@ pub(super) fn run(
     }
 }
 
+/// Computes the extreme number of each window, by the engine, where that is possible; returns whether it was.
+fn numbers(
+    py: Python<'_>,
+    x: &Array<'_>,
+    solved: &Solved,
+    choice: Choice,
+    options: &Options<'_, '_>,
+    y: &Array<'_>,
+    fill: Option<&Array<'_>>,
+) -> PyResult<bool> {
+    let plain = options.omit && options.valid.is_none() && options.beside.is_none() && !options.overlap;
+    let reversed = choice == Choice::Min;
+    let (Some(fill), true) = (fill, plain && options.min_count <= 1 && (reversed || choice == Choice::Max)) else {
+        return Ok(false);
+    };
+    let mut done = false;
+    compute(py, x.len() + y.len(), |parallel| {
+        done = with_float!(x.dtype, T => {
+            let fill = fill.view::<T>().raw().row(0, 1)[0];
+            ops::extreme_number(&x.view::<T>(), solved, reversed, &y.view_mut(), fill, parallel)?
+        }, else false);
+        Ok(())
+    })?;
+    Ok(done)
+}
+
 /// Computes a statistic as sums of functions of cells, by the engine, where that is possible; returns whether it was.
 fn fold(
     py: Python<'_>,
@@ -192,7 +231,7 @@ fn fold(
     if y.len() == 0 {
         return Ok(true);
     }
-    let intake = with_dtype!(x.dtype, T => ops::intake(&x.view::<T>()));
+    let intake = with_dtype!(x.dtype, T => Box::new(x.view::<T>().raw()) as Box<dyn ops::Intake>);
     let outlet = with_dtype!(y.dtype, Y => ops::outlet(&y.view_mut::<Y>()));
     let folding = Folding { solved, intake: &*intake, x_strides: &x.strides, output: &*outlet, y_strides: &y.strides };
     let mut done = false;
