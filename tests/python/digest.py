@@ -14,6 +14,9 @@ import numpy as np
 FLOATS = ["float16", "float32", "float64", ml_dtypes.bfloat16]
 INTEGERS = ["uint8", "int32", "uint64"]
 
+CORNERS = np.sort(np.random.default_rng(6).uniform(-5, 140, (60, 2, 2)), axis=1).reshape(60, 4)
+BOXES = np.column_stack([np.arange(60) % 2, CORNERS])
+
 CASES = {
     "max 3/2/1": ("max_pool2d", (2, 8, 97, 131), (3, 2, 1)),
     "max 2/2 rows of even length": ("max_pool2d", (2, 8, 128, 128), (2,)),
@@ -31,6 +34,12 @@ CASES = {
     "adaptive max": ("adaptive_max_pool2d", (2, 8, 97, 131), ((13, 7),)),
     "global avg": ("global_avg_pool", (2, 16, 97, 131), ()),
     "global avg of one plane": ("global_avg_pool", (1, 1, 601, 1001), ()),
+    "regions, largest cell": ("roi_pool", (2, 24, 97, 131), (BOXES, 5)),
+    "regions, points": ("roi_align", (2, 24, 97, 131), (BOXES, 7, 1, 2)),
+    "regions, largest term": ("roi_align", (2, 8, 97, 131), (BOXES, 3, 1, -1, True, "max")),
+    "regions, cells of other channels": ("ps_roi_pool", (2, 24, 97, 131), (BOXES, 2)),
+    "regions, points of other channels": ("ps_roi_align", (2, 24, 97, 131), (BOXES, 2)),
+    "pyramid": ("spatial_pyramid_pool", (2, 8, 97, 131), ((1, 2, 5),)),
 }
 
 

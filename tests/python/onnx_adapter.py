@@ -1,4 +1,4 @@
-"""A thin translation of ONNX's pooling operators into calls of ndpool, for the operators' published tests."""
+"""A thin translation of ONNX's pooling and convolution into calls of ndpool, for the operators' published tests."""
 
 import ndpool
 import numpy as np
@@ -83,11 +83,41 @@ def max_unpool(node, x, indices, output_shape=None):
     return [np.pad(y, [(0, wanted - length) for wanted, length in zip(output_shape, y.shape, strict=True)])]
 
 
+def conv(node, x, weight, bias=None):
+    """Conv, whose kernel's shape is that of the weights."""
+    attributes = attributes_of(node)
+    rank = weight.ndim - 2
+    window = {
+        "stride": tuple(attributes.get("strides", [1] * rank)),
+        "padding": padding_of(attributes, rank),
+        "dilation": tuple(attributes.get("dilations", [1] * rank)),
+        "groups": attributes.get("group", 1),
+    }
+    return [getattr(ndpool, f"conv{rank}d")(x, weight, bias, **window)]
+
+
+def roi_align(node, x, rois, batch_indices):
+    """RoiAlign, whose boxes and the images of these are two inputs."""
+    attributes = attributes_of(node)
+    y = ndpool.roi_align(
+        x,
+        np.column_stack([batch_indices, rois]),
+        (attributes.get("output_height", 1), attributes.get("output_width", 1)),
+        attributes.get("spatial_scale", 1.0),
+        attributes.get("sampling_ratio", 0),
+        attributes.get("coordinate_transformation_mode", b"half_pixel") == b"half_pixel",
+        attributes.get("mode", b"avg").decode(),
+    )
+    return [y]
+
+
 OPERATORS = {
+    "Conv": conv,
     "MaxPool": max_pool,
     "MaxUnpool": max_unpool,
     "AveragePool": average_pool,
     "LpPool": lp_pool,
+    "RoiAlign": roi_align,
     "GlobalLpPool": lambda node, x: [ndpool.global_pool(x, "lp", p=attributes_of(node).get("p", 2), keepdims=True)],
     "GlobalMaxPool": lambda node, x: [ndpool.global_max_pool(x, keepdims=True)],
     "GlobalAveragePool": lambda node, x: [ndpool.global_avg_pool(x, keepdims=True)],

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import reference_modes as modes
 import strategies_modes as drawn
+from ndpool import invariance, nn, viz
 from ndpool.any_axes import Mode
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,10 @@ VALUES = {
     "training": False,
     "weights": X,
 }
+
+
+# What is public in modules that `import ndpool` does not import.
+OF_MODULES = {f"invariance.{name}" for name in invariance.__all__} | {f"viz.{name}" for name in viz.__all__}
 
 
 def read(path):
@@ -140,7 +145,12 @@ def test_every_public_function_is_on_the_page_of_functions():
     page = read(ROOT / "docs" / "functions.md")
     listed = set(re.findall(r"^   (?!:)([\w.]+)$", page, re.MULTILINE))
     public = {name for name in ndpool.__all__ if callable(getattr(ndpool, name)) and name != "Pullback"}
-    assert listed == public | {"viz.diagram", "viz.gallery"}
+    assert listed == public | OF_MODULES
+
+
+def test_every_layer_is_on_the_page_of_layers():
+    page = read(ROOT / "docs" / "layers.md")
+    assert sorted(re.findall(r"^   (?!:)(\w+)$", page, re.MULTILINE)) == sorted(nn.__all__)
 
 
 def test_every_public_function_is_in_the_table_of_the_readme():

@@ -13,6 +13,8 @@ ENDLESS = """
     import os, signal, threading, time
     import ndpool, numpy as np
 
+    # In a background job it is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     endless = np.broadcast_to(np.float32(1), (256, 256, 4096, 4096))
     seconds = np.broadcast_to(np.arange(4096, dtype=np.float32), (16, 16, 4096, 4096))
     sent = []
@@ -42,6 +44,10 @@ CALLS = {
     "vjp": "ndpool.vjp(ndpool.max_pool2d, endless, 4096)",
     "unpooling": "ndpool.max_unpool2d(endless, np.broadcast_to(np.uint8(0), endless.shape), 1, 1, 2047)",
     "fractional windows": "ndpool.fractional_max_pool2d(endless, 1000, 5)",
+    "boxes": "ndpool.roi_pool(endless[:1, :, :512, :512], [[0, 0, 0, 511, 511]] * 10000, 2)",
+    "points": "ndpool.roi_align(endless[:1, :8, :512, :512], [[0, 0, 0, 511, 511]] * 10000, 1)",
+    "vjp of boxes": "ndpool.vjp(ndpool.roi_pool, endless[:1, :8, :512, :512], [[0, 0, 0, 511, 511]] * 10000, 2)",
+    "pyramid": "ndpool.spatial_pyramid_pool(endless, (1, 2, 4))",
 }
 
 

@@ -195,6 +195,27 @@ def test_nan_is_refused_where_it_should_be(name, dtype):
         pooled(name, outside, (2, 5, 7), nan_policy="raise")
 
 
+@pytest.mark.parametrize("infinities", [(), (-np.inf,), (np.inf,), (-np.inf, np.inf)], ids=repr)
+@pytest.mark.parametrize("dtype", some.FLOATS, ids=some.dtype_name)
+@pytest.mark.parametrize(("name", "larger"), [("max", np.fmax), ("min", np.fmin)])
+def test_extremes_of_numbers_among_nan(name, larger, dtype, infinities):
+    random = np.random.default_rng(0)
+    x = random.integers(-9, 9, (3, 40, 41)).astype(dtype)
+    x[random.random(x.shape) < 0.3] = np.nan
+    x[:, 3:17, 5:30] = np.nan
+    for place, infinity in enumerate(infinities):
+        x[0, 25:, 20 * place : 20 * place + 15] = infinity
+    for window, stride in [(2, 2), (3, 1), (3, 2), (5, 5), (12, 1), (40, 1)]:
+        windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), (window, window), (1, 2))
+        want = larger.reduce(windows[:, ::stride, ::stride].reshape(*windows[:, ::stride, ::stride].shape[:3], -1), 3)
+        for layout in (x, np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 0, 2)), 2, 0), x[:, ::-1].copy()[:, ::-1]):
+            got = ndpool.pool(layout, (window, window), name, stride=stride, nan_policy="omit")
+            assert got.dtype == dtype
+            np.testing.assert_array_equal(got.astype(np.float64), want)
+            filled = ndpool.pool(layout, (window, window), name, stride=stride, nan_policy="omit", fill_value=3)
+            np.testing.assert_array_equal(filled.astype(np.float64), np.where(np.isnan(want), 3, want))
+
+
 @EVERY_MODE
 @pytest.mark.parametrize("policy", ["omit", "raise", "propagate"])
 def test_integers_hold_no_nan(name, policy):

@@ -1,4 +1,4 @@
-"""The tests that the ONNX project publishes for its pooling operators: someone else's idea of the right answer."""
+"""The tests that the ONNX project publishes for pooling and convolution: someone else's idea of the right answer."""
 
 import warnings
 from pathlib import Path
@@ -10,19 +10,29 @@ from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 from onnx_adapter import OPERATORS, run_model
 
-POOLING = {"MaxPool", "MaxUnpool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"}
+POOLING = {
+    "MaxPool",
+    "MaxUnpool",
+    "AveragePool",
+    "LpPool",
+    "GlobalMaxPool",
+    "GlobalAveragePool",
+    "GlobalLpPool",
+    "RoiAlign",
+}
 
 
 def with_pooling(cases):
-    """Yield the cases whose model pools."""
+    """Yield the cases whose model pools, or does nothing but convolve."""
     for case in cases:
         model = case.model or onnx.load(Path(case.model_dir) / "model.onnx")
-        if any(node.op_type in POOLING for node in model.graph.node):
+        operators = {node.op_type for node in model.graph.node}
+        if operators & POOLING or operators == {"Conv"}:
             yield case, model
 
 
 def load_cases():
-    """Every published case with a pooling operator, generated and converted, by name."""
+    """Every published case with such an operator, generated and converted, by name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the generators of other operators overflow on purpose
         kinds = {kind: load_model_tests(kind=kind) for kind in ("node", "pytorch-converted", "pytorch-operator")}
@@ -70,8 +80,14 @@ def test_no_operator_was_left_out():
         "lppool_2d_dilations",
         "globalmaxpool",
         "globalaveragepool",
+        "roialign_aligned_false",
+        "roialign_aligned_true",
+        "roialign_mode_max",
         "MaxPool3d",
         "AvgPool1d",
+        "conv_with_autopad_same",
+        "Conv2d_depthwise_with_multiplier",
+        "Conv3d_dilated_strided",
     ):
         assert part in names
-    assert len(CASES) >= 60
+    assert len(CASES) >= 90
