@@ -26,7 +26,7 @@ export PIP_QUIET := 1
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo: $(STAMPS)/demo  ## Pool photographs with every function, check the results, draw pictures into demo/
+demo: $(STAMPS)/demo  ## Pool photographs in many ways, check the results, draw pictures into demo/
 	$(BIN)/ndpool demo
 
 test: $(STAMPS)/test  ## Rust and Python tests, doc tests of both and of README.md, the stub against the extension

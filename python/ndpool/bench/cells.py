@@ -216,6 +216,7 @@ def cells() -> tuple[Cell, ...]:
         _cell("R5", "max", "32x64x112x112", "NCHW", "3 2 1", direction="indices"),
         _cell("R6", "max", "16x64x112x112", "NCHW", "3 2 1", direction="pullback"),
         _cell("G1", "avg", "32x2048x7x7", "NCHW", "7 7 0", size="L3", reach="global"),
+        _cell("S1", "avg", "32x49x768", "NLC", "49 49 0", size="L3", reach="global"),
         _cell("P1", "avg", "1x2048x60x60", "NCHW", "10 10 0", size="L3", reach="adaptive"),
         _cell("A1", "max", "64x96x55x55", "NCHW", "3 2 0"),
         # VGG

@@ -8,7 +8,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; without the extra installed, say so and end with exit code 2."""
+    """Run the command line; a missing extra ends with exit code 2, a folder or pipe that fails with 1."""
     try:
         from ndpool.cli.app import app
 
@@ -18,3 +18,6 @@ def main() -> None:
             raise
         sys.stderr.write(f'ndpool: {error.name} is missing; the command needs "ndpool[demo]" or "ndpool[bench]"\n')
         raise SystemExit(2) from None
+    except OSError as error:
+        sys.stderr.write(f"ndpool: {error.filename or 'output'}: {error.strerror or error}\n")
+        raise SystemExit(1) from None

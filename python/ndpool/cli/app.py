@@ -43,7 +43,7 @@ def demo(
         float, typer.Option(min=0.0, help="Time spent on each timing, at most; a single call may take longer.")
     ] = 0.1,
 ) -> None:
-    """Pool photographs with every function, check the results and gradients, draw them.
+    """Pool photographs in many ways, check the results and gradients, draw them.
 
     The photographs are those inside the scikit-image package; nothing is downloaded.
 
@@ -76,9 +76,90 @@ def bench(
     try:
         code = run(cells, peers, threads, rounds, plot=plot, json=json, console=_console())
     except (ValueError, LibraryError) as error:
-        typer.echo(f"ndpool bench: {error}", err=True)
-        code = 2 if isinstance(error, ValueError) else 1
+        code = _failed("bench", error, 2 if isinstance(error, ValueError) else 1)
     raise typer.Exit(code)
+
+
+@app.command("apply", no_args_is_help=True)
+def apply_(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="What is pooled: .npy, .png, .jpg or .tif.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the result goes: one of these too.")],
+    window: Annotated[str, typer.Option("--window", "-w", help="Cells of a window: 2, or 2,3 for each axis.")],
+    mode: Annotated[
+        str, typer.Option("--mode", "-m", help="What a window is reduced to: max, avg, median ...")
+    ] = "max",
+    stride: Annotated[
+        str | None, typer.Option(help="Cells from one window to the next; the window if not given.")
+    ] = None,
+    padding: Annotated[str, typer.Option(help="Cells around: 1, or 1,2, or 0:1,1:1, or same, same_lower.")] = "0",
+    axis: Annotated[
+        str | None,
+        typer.Option(help="Pooled axes: 0,1. Of pictures height and width if not given, else the last ones."),
+    ] = None,
+    dilation: Annotated[str, typer.Option(help="Cells from one cell of a window to the next.")] = "1",
+    ceil_mode: Annotated[bool, typer.Option("--ceil-mode", help="Round the number of windows up.")] = False,
+    count_include_pad: Annotated[bool, typer.Option("--count-include-pad", help="Average over padding too.")] = False,
+    nan_policy: Annotated[str, typer.Option(help="What a NaN does: propagate, omit or raise.")] = "propagate",
+    min_count: Annotated[int, typer.Option(help="Windows with fewer valid cells give the fill value.")] = 1,
+    fill_value: Annotated[str | None, typer.Option(help="Result of windows without enough valid cells.")] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="Dtype that is written: integers are rounded half to even, and clipped. That of IN for pictures."
+        ),
+    ] = None,
+    option: Annotated[list[str], typer.Option("--option", "-o", help="An option of the mode: p=3, q=0.9 ...")] = [],  # noqa: B006
+) -> None:
+    """Pool an array or a picture into another file.
+
+    Colour channels are kept. A file that exists is replaced, once the result is there whole.
+
+    The exit code is 1 when a file cannot be read or written, 2 when an option is wrong.
+    """
+    from ndpool.cli import options
+    from ndpool.cli.apply import Request, run
+    from ndpool.cli.files import FileError
+
+    try:
+        request = Request(
+            mode=mode,
+            window=options.ints("window", window),
+            stride=options.ints("stride", stride),
+            padding=options.padding(padding),
+            dilation=options.ints("dilation", dilation),
+            axis=options.ints("axis", axis),
+            ceil_mode=ceil_mode,
+            dtype=options.dtype(dtype),
+            options={
+                "count_include_pad": count_include_pad,
+                "nan_policy": nan_policy,
+                "min_count": min_count,
+                "fill_value": options.number("fill_value", fill_value),
+                **options.named(option),
+            },
+        )
+        code = run(source, target, request, _console())
+    except (FileError, MemoryError) as error:
+        code = _failed("apply", error, 1)
+    except (TypeError, ValueError) as error:
+        code = _failed("apply", error, 2)
+    raise typer.Exit(code)
+
+
+@app.command()
+def info(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the version, the CPU level, the number of threads, and which optional packages are there."""
+    from ndpool.cli.info import run
+
+    raise typer.Exit(run(json, _console()))
+
+
+def _failed(command: str, error: Exception, code: int) -> int:
+    """Say in one line what went wrong; return the exit code."""
+    typer.echo(f"ndpool {command}: {' '.join(str(error).split()) or type(error).__name__}", err=True)
+    return code
 
 
 def _console() -> Console:

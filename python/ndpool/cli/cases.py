@@ -1,15 +1,18 @@
-"""What ``ndpool demo`` runs: every operation once, on a photograph, with the shortest way to say it in NumPy."""
+"""What ``ndpool demo`` runs: each operation once, on a photograph, with the shortest way to say it in NumPy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import skimage.data
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ndpool.any_axes import Mode
 
 Array = NDArray[Any]
 Reduction = Callable[..., Any]
@@ -83,7 +86,7 @@ def crops(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def cases() -> list[Case]:
-    """List every function of the package in its usual form; the windows, strides and paddings vary."""
+    """List what windows, bins and blocks give in their usual forms; the windows, strides and paddings vary."""
     found: list[Case] = []
     for dims, data, bins in ((1, "lines", 12), (2, "image", 7), (3, "pan", 4)):
         group, axes = f"{dims}d", tuple(range(-dims, 0))
@@ -94,6 +97,7 @@ def cases() -> list[Case]:
             Case(group, f"max_pool{dims}d", "k3 s2 p1", data, (3, 2, 1), highest),
             Case(group, f"min_pool{dims}d", "k3 s2 p1", data, (3, 2, 1), lowest),
             Case(group, f"avg_pool{dims}d", "k2", data, (2,), mean),
+            Case(group, f"lp_pool{dims}d", "p2 k2", data, (2, 2), _windows(_norm, axes, 2, 2)),
             Case(group, f"adaptive_avg_pool{dims}d", to, data, (bins,), _bins(np.mean, axes, bins)),
             Case(group, f"adaptive_max_pool{dims}d", to, data, (bins,), _bins(np.max, axes, bins)),
         ]
@@ -108,12 +112,51 @@ def cases() -> list[Case]:
         found.append(Case("pool", "pool", f"{mode} k4 s2", "photo", (4, mode), way, plane))
     padded = {**plane, "padding": 1}
     found.append(Case("pool", "pool", "count k4 s2 p1", "photo", (4, "count"), _count, padded, differentiable=False))
+    for mode, reduction in MODES.items():
+        way = _windows(reduction, (1, 2), 3, 2)
+        found.append(Case("modes", "pool", f"{mode} k3 s2", "image", ((3, 3), mode), way, {"stride": 2}))
+    found += [
+        Case("blocks", "coarsen", "max 7", "image", ((7, 7), "max"), _blocks(np.maximum, 7)),
+        Case("blocks", "adaptive_pool", "min to 9", "image", ((9, 9), "min"), _bins(np.min, (1, 2), 9)),
+    ]
     return found
+
+
+def _norm(cells: Array, axis: tuple[int, ...]) -> Array:
+    return np.asarray(np.sqrt(np.sum(cells * cells, axis=axis)))
+
+
+def _soft(cells: Array, axis: tuple[int, ...]) -> Array:
+    weights = np.exp(cells)
+    return np.asarray(np.sum(weights * cells, axis=axis) / np.sum(weights, axis=axis))
+
+
+#: Modes that compute, as NumPy computes them on cells from 0 to 1.
+MODES: dict[Mode, Reduction] = {
+    "var": np.var,
+    "std": np.std,
+    "median": np.median,
+    "lp": _norm,
+    "gem": lambda cells, axis: np.cbrt(np.mean(np.maximum(cells, 1e-6) ** 3, axis=axis)),
+    "lse": lambda cells, axis: np.log(np.mean(np.exp(cells), axis=axis)),
+    "soft": _soft,
+}
 
 
 def _count(x: Array) -> Array:
     """Count the real cells of every window of the last case."""
     return _windows(np.sum, (0, 1), 4, 2, padding=1)(np.ones(x.shape, np.int64))
+
+
+def _blocks(reduction: np.ufunc, size: int) -> Callable[[Array], Array]:
+    """Reduce the last two axes by blocks, of which the last ones may be smaller."""
+
+    def pooled(x: Array) -> Array:
+        for axis in (-2, -1):
+            x = reduction.reduceat(x, range(0, x.shape[axis], size), axis)
+        return x
+
+    return pooled
 
 
 def _windows(

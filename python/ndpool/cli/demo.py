@@ -1,4 +1,4 @@
-"""``ndpool demo``: photographs pooled by every function, checked, timed, tabled and drawn."""
+"""``ndpool demo``: photographs pooled in many ways, checked, timed, tabled and drawn."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ MOST_CALLS = 200
 LONG = 100  # milliseconds from which on one digit behind the point is enough
 WIDE = 120  # columns that the table needs with a line for each row
 WIDE_NUMBERS = ("forward", "backward", "NumPy", "difference", "gradient")
+#: The pictures, by the name of the file.
+PICTURES: dict[str, Callable[[], Figure]] = {
+    "diagram.png": viz.diagram,
+    "gallery.png": lambda: viz.gallery(photograph("chelsea"), focus=(112, 172)),
+    "shifts.png": lambda: viz.shift_plot(photograph("camera") / 255.0),
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Outcome:
 
 def run(folder: Path, seconds: float, console: Console) -> int:
     """Run every case and draw the pictures into ``folder``; the exit code is 0 when every check holds, else 1."""
+    folder.mkdir(parents=True, exist_ok=True)  # first, so that a wrong name is found before the work
     arrays = photographs()
     small = crops(arrays)
     todo = cases()
@@ -61,15 +68,14 @@ def run(folder: Path, seconds: float, console: Console) -> int:
     )
     outcomes: list[Outcome] = []
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(todo) + 2)
+        task = progress.add_task("", total=len(todo) + len(PICTURES))
         for case in todo:
             progress.update(task, description=case.function)
             outcomes.append(_outcome(case, arrays[case.data], small[case.data], seconds))
             progress.advance(task)
         pictures = []
-        for name, draw in (("diagram.png", viz.diagram), ("gallery.png", _gallery)):
+        for name, draw in PICTURES.items():
             progress.update(task, description=name)
-            folder.mkdir(parents=True, exist_ok=True)
             draw().savefig(folder / name)
             pictures.append(folder / name)
             progress.advance(task)
@@ -129,10 +135,6 @@ def _milliseconds(call: Callable[[], object], seconds: float) -> float:
         call()
         times.append(time.perf_counter() - start)
     return 1e3 * float(np.median(times))
-
-
-def _gallery() -> Figure:
-    return viz.gallery(photograph("chelsea"), focus=(112, 172))
 
 
 def _table(outcomes: list[Outcome], narrow: bool) -> Table:
