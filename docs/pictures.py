@@ -1,4 +1,4 @@
-"""Pictures of every mode on a photograph, drawn when the documentation is built: one PNG a mode."""
+"""Pictures drawn when the documentation is built: every mode on a photograph, and what shifts of one change."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 import skimage.data
 from matplotlib.figure import Figure
 from ndpool.any_axes import Mode
-from ndpool.viz import _INK, _TIMES, _heat, _picture, _window_lines
+from ndpool.viz import _INK, _TIMES, _heat, _picture, _window_lines, shift_plot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -106,8 +107,26 @@ def picture(mode: str, of: Subject) -> Figure:
     return figure
 
 
+def shifts() -> Figure:
+    """Draw what shifts of a photograph change, for ways to halve it."""
+
+    def blocks(mode: Mode) -> Callable[[NDArray[Any]], NDArray[Any]]:
+        return lambda x: ndpool.pool(x, (2, 2), mode)
+
+    functions = {
+        "strided": blocks("first"),
+        "max": blocks("max"),
+        "average": blocks("avg"),
+        "blurred": lambda x: ndpool.blur_pool2d(x[np.newaxis], 5),
+        "max, blurred": lambda x: ndpool.max_blur_pool2d(x[np.newaxis], 2, 5),
+        "polyphase": lambda x: ndpool.aps_pool2d(x[np.newaxis], "max"),
+    }
+    return shift_plot(skimage.data.camera() / 255.0, functions, max_shift=6)
+
+
 def draw(folder: Path) -> None:
-    """Write the picture of each mode into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the picture of each mode, and that of shifts, into a folder."""
+    (folder / "modes").mkdir(parents=True, exist_ok=True)
     for mode, of in subjects().items():
-        picture(mode, of).savefig(folder / f"{mode}.png")
+        picture(mode, of).savefig(folder / "modes" / f"{mode}.png")
+    shifts().savefig(folder / "shifts.png")
