@@ -243,6 +243,15 @@ impl Geometry {
         } else {
             (geometry.window_rows, geometry.ends) = cut.window_rows(outer);
             geometry.segments = if plan.intake == Intake::Rows { cut.row(last) } else { cut.segments(last) };
+            if let [only] = &mut geometry.segments[..]
+                && (plan.intake, only.len) == (Intake::Windows, 1)
+                && geometry.ends.len() == cut.inner
+            {
+                // Rows of a single result, of one window each, are one row.
+                (only.len, only.step) = (cut.inner, cut.inner_step());
+                geometry.ends.truncate(1);
+                geometry.window_rows.truncate(geometry.ends[0]);
+            }
         }
         let outputs: Vec<_> = outer.iter().map(|axis| 0..axis.outputs.len() as isize).collect();
         geometry.outputs = [0, 1].map(|r| cut.rows(&outputs, |axis| axis.strides_out[r], |axis| axis.strides_out[r]));
@@ -284,7 +293,7 @@ impl Cut<'_> {
 
     /// The rows of the array that each row of results is made of, and where the list of each ends.
     fn window_rows(&self, outer: &[TileAxis]) -> (Vec<Place>, Vec<usize>) {
-        let inner = self.tagged(Place { offset: self.plan.inner.stride_in, index: self.plan.inner.flat });
+        let inner = self.inner_step();
         let mut rows: Vec<Place> = (0..self.inner).map(|cell| inner.times(cell)).collect();
         let mut ends: Vec<usize> = (1..=rows.len()).collect();
         for (axis, tile) in self.plan.pooled.iter().zip(outer) {
@@ -302,6 +311,11 @@ impl Cut<'_> {
             }
         }
         (rows, ends)
+    }
+
+    /// From one cell of the inner axis to the next.
+    fn inner_step(&self) -> Place {
+        self.tagged(Place { offset: self.plan.inner.stride_in, index: self.plan.inner.flat })
     }
 
     /// A step along an axis that is passed through: it does not change codes.

@@ -134,10 +134,10 @@ impl Tile<'_> {
 
     /// Reduces small windows straight from the array. Returns the values of a row of results.
     fn windows<J: Job + ?Sized>(&self, job: &J, level: Level, scratch: &mut Scratch<J::Plain>) -> Result<usize> {
-        let Geometry { window_rows, ends, segments, axes, .. } = self.geometry;
+        let Geometry { window_rows, ends, segments, axes, outputs, .. } = self.geometry;
         let last = axes.len() - 1;
         let row = axes[last].outputs.len().next_multiple_of(self.plan.pooled[last].phases) * self.lanes;
-        scratch.now.resize(ends.len() * row)?;
+        scratch.now.resize(outputs[0].len() * row)?;
         let reading = Reading { base: self.base.input, rows: window_rows, ends, segments, row };
         if job.windows(level, &reading, Monoids::Plain, &mut scratch.now) {
             job.windows(level, &reading, Monoids::Exact, &mut scratch.now);
