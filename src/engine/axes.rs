@@ -67,7 +67,7 @@ pub(crate) enum Codes {
 pub(crate) enum Pass {
     /// Short repeating windows along rows.
     Slide(Pattern),
-    /// The same where positions have a few lanes: windows from every cell on, of which those that are wanted are kept.
+    /// Windows from every cell on, of which those that are wanted are kept.
     Sift(Pattern),
     /// Any windows along rows.
     Runs,

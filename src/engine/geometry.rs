@@ -244,7 +244,7 @@ impl Geometry {
             (geometry.window_rows, geometry.ends) = cut.window_rows(outer);
             geometry.segments = if plan.intake == Intake::Rows { cut.row(last) } else { cut.segments(last) };
             if let [only] = &mut geometry.segments[..]
-                && (plan.intake, only.len) == (Intake::Windows, 1)
+                && (plan.intake, only.len, cut.last().phases) == (Intake::Windows, 1, 1)
                 && geometry.ends.len() == cut.inner
             {
                 // Rows of a single result, of one window each, are one row.
