@@ -70,6 +70,11 @@ pub trait Ordered: Copy + Default + PartialOrd + Send + Sync + 'static {
     fn watch(self, seen: Self::Watch) -> Self::Watch;
     /// Whether a NaN was seen.
     fn saw_nan(seen: Self::Watch) -> bool;
+    /// Takes note of this value for [`Ordered::saw_both_zeros`].
+    #[must_use]
+    fn watch_zeros(self, seen: [Self::Watch; 2]) -> [Self::Watch; 2];
+    /// Whether zeros of both signs were seen.
+    fn saw_both_zeros(seen: [Self::Watch; 2]) -> bool;
 }
 
 macro_rules! ordered_int {
@@ -88,6 +93,10 @@ macro_rules! ordered_int {
             fn watch(self, (): ()) {}
             #[inline(always)]
             fn saw_nan((): ()) -> bool { false }
+            #[inline(always)]
+            fn watch_zeros(self, _: [(); 2]) -> [(); 2] { [(); 2] }
+            #[inline(always)]
+            fn saw_both_zeros(_: [(); 2]) -> bool { false }
         }
     )*};
 }
@@ -110,6 +119,13 @@ macro_rules! ordered_float {
             fn watch(self, seen: $bits) -> $bits { seen.max(self.abs().to_bits()) }
             #[inline(always)]
             fn saw_nan(seen: $bits) -> bool { seen > <$t>::INFINITY.to_bits() }
+            #[inline(always)]
+            fn watch_zeros(self, [positive, negative]: [$bits; 2]) -> [$bits; 2] {
+                let bits = self.to_bits();
+                [positive.max(!bits), negative.max(bits ^ ((-0.0 as $t).to_bits() - 1))]
+            }
+            #[inline(always)]
+            fn saw_both_zeros(seen: [$bits; 2]) -> bool { seen == [<$bits>::MAX; 2] }
         }
     )*};
 }

@@ -67,6 +67,8 @@ pub(crate) enum Codes {
 pub(crate) enum Pass {
     /// Short repeating windows along rows.
     Slide(Pattern),
+    /// Windows that begin at every second cell, along rows that were folded.
+    Alternate(Pattern),
     /// Windows from every cell on, of which those that are wanted are kept.
     Sift(Pattern),
     /// Any windows along rows.
@@ -131,7 +133,7 @@ impl Pooled {
     /// Cells that are staged for `chunk` outputs.
     pub fn reach(&self, chunk: usize) -> usize {
         match &self.pass {
-            Pass::Slide(pattern) | Pass::Sift(pattern) => pattern_reach(pattern, chunk).1,
+            Pass::Slide(pattern) | Pass::Alternate(pattern) | Pass::Sift(pattern) => pattern_reach(pattern, chunk).1,
             _ => self.spans.reach(chunk),
         }
     }

@@ -7,7 +7,7 @@ use super::plan::{Intake, Plan};
 use super::{DivisorRule, cross};
 use crate::kernel::finish::Divisors;
 use crate::kernel::route::First;
-use crate::kernel::windows::{Place, Segment};
+use crate::kernel::windows::{Clipping, Place, Segment};
 use crate::spans::Span;
 
 /// Which tile: what it takes of each axis.
@@ -105,9 +105,10 @@ impl Known {
     /// The memory that they take, roughly.
     pub fn bytes(&self) -> usize {
         let entries = |(_, g): &(_, Geometry)| {
-            let tables = [g.rows.len(), g.indices.len(), g.ends.len(), g.outputs[0].len(), g.outputs[1].len()];
+            let tables = [g.rows.len(), g.indices.len(), g.outputs[0].len(), g.outputs[1].len()];
             let tags = [2 * g.firsts.len(), 2 * g.position_firsts.len()];
-            tables.iter().chain(&tags).sum::<usize>() + 2 * g.window_rows.len() + 10 * g.segments.len()
+            let straight = g.straight.iter().map(|s| 2 * s.rows.len() + s.ends.len() + 10 * s.segments.len());
+            tables.into_iter().chain(tags).chain(straight).sum::<usize>()
         };
         self.geometries.iter().map(entries).sum::<usize>() * size_of::<usize>()
     }
@@ -136,10 +137,8 @@ pub(super) struct Geometry {
     /// Rows to stage, and the flat index of their position 0.
     pub rows: Vec<isize>,
     pub indices: Vec<u64>,
-    /// Rows and segments to reduce straight from the array.
-    pub window_rows: Vec<Place>,
-    pub ends: Vec<usize>,
-    pub segments: Vec<Segment>,
+    /// What is reduced straight from the array.
+    pub straight: Option<Straight>,
     /// Rows of the two results.
     pub outputs: [Vec<isize>; 2],
     /// Each window's first cell: the part that a row shares, and the rest.
@@ -147,6 +146,19 @@ pub(super) struct Geometry {
     pub position_firsts: Vec<First>,
     /// Divisors of staged cells, and of results.
     pub divisors: [DivisorTable; 2],
+}
+
+/// Rows of the array that are reduced straight to rows of results.
+pub(super) struct Straight {
+    /// The rows that each row of results is made of, one list after the other, and where each list ends.
+    pub rows: Vec<Place>,
+    pub ends: Vec<usize>,
+    pub segments: Vec<Segment>,
+    pub clipping: Option<Clipping>,
+    /// Results of a list.
+    pub row: usize,
+    /// Results of a row of the tile: a list may be that of several.
+    pub width: usize,
 }
 
 /// The part of a pooled axis that a tile covers.
@@ -172,7 +184,7 @@ impl TileAxis {
         if !staged {
             return tile;
         }
-        if let Pass::Slide(pattern) | Pass::Sift(pattern) = &axis.pass {
+        if let Pass::Slide(pattern) | Pass::Alternate(pattern) | Pass::Sift(pattern) = &axis.pass {
             let (first, cells) = pattern_reach(pattern, tile.outputs.len());
             let first = first + (start / pattern.outputs * pattern.inputs) as isize;
             return Self { first, cells, ..tile };
@@ -207,7 +219,12 @@ impl Geometry {
     fn new(plan: &Plan, at: &At, tagged: bool) -> Self {
         let last = plan.pooled.len() - 1;
         let axis = |(j, (axis, &chunk)): (usize, (&Pooled, &usize))| {
-            let staged = plan.intake == Intake::Staged || plan.intake == Intake::Rows && j == last;
+            let staged = match plan.intake {
+                Intake::Staged => true,
+                Intake::Slid => j < last,
+                Intake::Rows => j == last,
+                Intake::Windows => false,
+            };
             TileAxis::new(axis, chunk, staged)
         };
         let axes: Vec<_> = plan.pooled.iter().zip(&at.chunks).enumerate().map(axis).collect();
@@ -215,9 +232,7 @@ impl Geometry {
             axes,
             rows: Vec::new(),
             indices: Vec::new(),
-            window_rows: Vec::new(),
-            ends: Vec::new(),
-            segments: Vec::new(),
+            straight: None,
             outputs: [Vec::new(), Vec::new()],
             firsts: Vec::new(),
             position_firsts: Vec::new(),
@@ -226,31 +241,44 @@ impl Geometry {
         let cut = Cut { plan, inner: at.inner.len(), lanes: at.lanes.len() };
         let axes = &geometry.axes;
         let (outer, last) = (&axes[..axes.len() - 1], &axes[axes.len() - 1]);
-        if plan.intake == Intake::Staged {
+        if matches!(plan.intake, Intake::Staged | Intake::Slid) {
             let from_origin = |axis: &TileAxis| {
                 let Range { start, end } = axis.positions();
                 start - axis.origin as isize..end - axis.origin as isize
             };
             let places: Vec<_> = outer.iter().map(from_origin).collect();
-            let positions: Vec<_> = outer.iter().map(TileAxis::positions).collect();
             geometry.rows = cut.rows(&places, |axis| axis.stride_in, |axis| axis.stride_in);
             if tagged {
                 let indices = cut.rows(&places, |axis| axis.flat as isize, |axis| axis.flat as isize);
                 geometry.indices = indices.into_iter().map(|index| index as u64).collect();
             }
-            let phases = if let Pass::Slide(pattern) = &cut.last().pass { pattern.inputs } else { 1 };
-            geometry.divisors[0] = cut.divisors(plan.divisors[0], &positions, last.positions(), phases);
-        } else {
-            (geometry.window_rows, geometry.ends) = cut.window_rows(outer);
-            geometry.segments = if plan.intake == Intake::Rows { cut.row(last) } else { cut.segments(last) };
-            if let [only] = &mut geometry.segments[..]
-                && (plan.intake, only.len, cut.last().phases) == (Intake::Windows, 1, 1)
-                && geometry.ends.len() == cut.inner
-            {
-                // Rows of a single result, of one window each, are one row.
-                (only.len, only.step) = (cut.inner, cut.inner_step());
-                geometry.ends.truncate(1);
-                geometry.window_rows.truncate(geometry.ends[0]);
+        }
+        match plan.intake {
+            Intake::Staged => {
+                let positions: Vec<_> = outer.iter().map(TileAxis::positions).collect();
+                let phases = if let Pass::Slide(pattern) = &cut.last().pass { pattern.inputs } else { 1 };
+                geometry.divisors[0] = cut.divisors(plan.divisors[0], &positions, last.positions(), phases);
+            }
+            Intake::Slid => geometry.straight = Some(cut.slid(&geometry.rows, &geometry.indices, last)),
+            Intake::Rows => {
+                let (rows, ends) = cut.window_rows(outer);
+                let (segments, row) = (cut.row(last), last.cells * cut.lanes);
+                geometry.straight = Some(Straight { rows, ends, segments, clipping: None, row, width: row });
+            }
+            Intake::Windows => {
+                let (mut rows, mut ends) = cut.window_rows(outer);
+                let mut segments = cut.segments(last);
+                if let [only] = &mut segments[..]
+                    && (only.len, cut.last().phases) == (1, 1)
+                    && ends.len() == cut.inner
+                {
+                    // Rows of a single result, of one window each, are one row.
+                    (only.len, only.step) = (cut.inner, cut.inner_step());
+                    ends.truncate(1);
+                    rows.truncate(ends[0]);
+                }
+                let row = last.outputs.len().next_multiple_of(cut.last().phases) * cut.lanes;
+                geometry.straight = Some(Straight { rows, ends, segments, clipping: None, row, width: row });
             }
         }
         let outputs: Vec<_> = outer.iter().map(|axis| 0..axis.outputs.len() as isize).collect();
@@ -277,6 +305,11 @@ impl Cut<'_> {
         &self.plan.pooled[self.plan.pooled.len() - 1]
     }
 
+    /// Which codes tags are, where whole windows are read; else they are indices.
+    fn codes(&self) -> Option<Codes> {
+        self.plan.codes.filter(|_| self.plan.intake == Intake::Windows)
+    }
+
     /// For each row of the tile (batch cell, then outer positions in order), positions times strides.
     fn rows(
         &self,
@@ -298,7 +331,7 @@ impl Cut<'_> {
         let mut ends: Vec<usize> = (1..=rows.len()).collect();
         for (axis, tile) in self.plan.pooled.iter().zip(outer) {
             let (before, before_ends) = (std::mem::take(&mut rows), std::mem::take(&mut ends));
-            let taps: Vec<_> = tile.outputs.clone().map(|o| axis.taps(o, tile.origin, self.plan.codes)).collect();
+            let taps: Vec<_> = tile.outputs.clone().map(|o| axis.taps(o, tile.origin, self.codes())).collect();
             let mut begin = 0;
             for end in before_ends {
                 for &(first, step, len) in &taps {
@@ -320,7 +353,7 @@ impl Cut<'_> {
 
     /// A step along an axis that is passed through: it does not change codes.
     fn tagged(&self, step: Place) -> Place {
-        if self.plan.codes.is_some() { Place { index: 0, ..step } } else { step }
+        if self.codes().is_some() { Place { index: 0, ..step } } else { step }
     }
 
     /// The results of a row, neighbours whose cells lie at equal distances (and seek the same codes) taken together, phase by
@@ -334,7 +367,7 @@ impl Cut<'_> {
         for phase in 0..phases {
             let begin = segments.len();
             for (cell, o) in tile.outputs.clone().skip(phase).step_by(phases).enumerate() {
-                let (first, tap_step, taps) = axis.taps(o, tile.origin, self.plan.codes);
+                let (first, tap_step, taps) = axis.taps(o, tile.origin, self.codes());
                 let to = (phase * cells + cell) * self.lanes;
                 if self.lanes > 1 {
                     segments.push(Segment { to, len: self.lanes, first, step: lane_step, taps, tap_step });
@@ -343,7 +376,7 @@ impl Cut<'_> {
                 if segments.len() > begin
                     && let Some(segment) = segments.last_mut()
                     && segment.taps == taps
-                    && (self.plan.codes != Some(Codes::Sought) || first.index == segment.first.index)
+                    && (self.codes() != Some(Codes::Sought) || first.index == segment.first.index)
                 {
                     let step = first.since(segment.first);
                     if segment.len == 1 {
@@ -358,6 +391,58 @@ impl Cut<'_> {
             }
         }
         segments
+    }
+
+    /// Rows that are slid along. Short ones that follow each other in the array, as whole rows do, are one.
+    fn slid(&self, offsets: &[isize], indices: &[u64], tile: &TileAxis) -> Straight {
+        /// Results of a row from which on clipping it costs more than its ends do.
+        const SHORT: usize = 256;
+        let place = |row: usize| Place { offset: offsets[row], index: indices.get(row).copied().unwrap_or(0) };
+        let places = (0..offsets.len()).map(place);
+        let axis = self.last();
+        let follows = |row: usize| offsets[row] - offsets[row - 1] == axis.place(tile.len).offset;
+        // So many rows follow each other, again and again.
+        let rows = 1 + (1..offsets.len()).take_while(|&row| follows(row)).count();
+        let again =
+            offsets.len().is_multiple_of(rows) && (1..offsets.len()).all(|r| r.is_multiple_of(rows) || follows(r));
+        let window = axis.spans.sliding().filter(|window| {
+            let whole = window.stride == 1 && window.len_out <= window.len_in && window.len_in < SHORT;
+            let all = indices.is_empty() && again && tile.outputs.len() == window.len_out;
+            all && whole
+                && (rows - 1) * window.len_in + window.whole().len() >= Clipping::MOST
+                && !window.whole().is_empty()
+        });
+        let Some(window) = window else {
+            let (ends, row) = ((1..=offsets.len()).collect(), tile.outputs.len());
+            return Straight {
+                rows: places.collect(),
+                ends,
+                segments: self.segments(tile),
+                clipping: None,
+                row,
+                width: row,
+            };
+        };
+        let (row, whole) = (window.len_in, window.whole());
+        let (first, tap_step, taps) = axis.taps(whole.start, 0, None);
+        let (to, len) = (whole.start, (rows - 1) * row + whole.len());
+        let mut segments = vec![Segment { to, len, first, step: axis.place(1), taps, tap_step }];
+        // What would read before the first row and behind the last.
+        let clipped = (0..whole.start).map(|o| (0, o)).chain((whole.end..window.len_out).map(|o| (rows - 1, o)));
+        segments.extend(clipped.map(|(r, o)| {
+            let (first, tap_step, taps) = axis.taps(o, 0, None);
+            let first = first.after(axis.place(row).times(r));
+            Segment { to: r * row + o, len: 1, first, step: Place::default(), taps, tap_step }
+        }));
+        let cells = |tap: usize| (0..row + Clipping::MOST).map(move |o| (o % row, tap));
+        let on_axis = |(o, tap): (usize, usize)| {
+            let cell = window.first(o) + (tap * window.dilation) as isize;
+            (0..window.len_in as isize).contains(&cell)
+        };
+        let clipping = Some(Clipping { row, on_axis: (0..taps).flat_map(cells).map(on_axis).collect() });
+        let rows: Vec<Place> = places.step_by(rows).collect();
+        let each = offsets.len() / rows.len() * row;
+        Straight { ends: (1..=rows.len()).collect(), rows, segments, clipping, row: each, width: row }
     }
 
     /// The cells of a row that lie on its axis.

@@ -22,7 +22,7 @@ use crate::kernel::dispatch::Level;
 use crate::kernel::finish::{Divisors, Finish, Lower, OutRows};
 use crate::kernel::route::First;
 use crate::kernel::stage::{Lift, Rows, Stage};
-use crate::kernel::windows::{Place, Segment, Source, Windows};
+use crate::kernel::windows::{Clipping, Place, Segment, Source, Windows};
 use crate::parallel::Parallel;
 use crate::reduce::Monoid;
 use crate::strided::Raw;
@@ -43,6 +43,10 @@ pub(crate) trait Job: Sync {
         unreachable!("a job without this puts pieces together, by a plan of `Plan::split` that is always staged")
     }
 
+    /// Hears that results depend on the order of cells, which the plan did not keep. Of no concern to jobs whose plans keep the
+    /// order that they need.
+    fn unsettled(&self) {}
+
     /// Writes finished rows.
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Self::Plain>);
 }
@@ -62,6 +66,8 @@ pub(crate) struct Reading<'a> {
     pub rows: &'a [Place],
     pub ends: &'a [usize],
     pub segments: &'a [Segment],
+    /// What long segments are clipped by.
+    pub clipping: Option<&'a Clipping>,
     /// Results in a row.
     pub row: usize,
 }
@@ -74,8 +80,8 @@ impl Reading<'_> {
         values: &'a mut [M::Value],
         tags: &'a mut [M::Tag],
     ) -> Windows<'a, S, M> {
-        let &Self { base, rows, ends, segments, row } = self;
-        Windows { source, base, rows, ends, segments, row, into: Into { values, tags } }
+        let &Self { base, rows, ends, segments, clipping, row } = self;
+        Windows { source, base, rows, ends, segments, clipping, row, into: Into { values, tags } }
     }
 }
 

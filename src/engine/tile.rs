@@ -4,12 +4,13 @@ use std::any::Any;
 use std::cell::RefCell;
 
 use super::axes::{Pass, pattern_reach};
-use super::geometry::{At, Base, Geometry, Known};
+use super::geometry::{At, Base, Geometry, Known, Straight};
 use super::plan::{Intake, Plan};
 use super::{Finishing, Job, Monoids, Reading, Staging};
 use crate::error::Result;
 use crate::kernel::Cells;
-use crate::kernel::combine::{Combine, From, Into};
+use crate::kernel::alternate::Alternate;
+use crate::kernel::combine::{Combine, From, Into, Repeat};
 use crate::kernel::dispatch::Level;
 use crate::kernel::finish::OutRows;
 use crate::kernel::runs::Runs;
@@ -17,7 +18,7 @@ use crate::kernel::sift::Sift;
 use crate::kernel::stage::Rows;
 use crate::parallel::Parallel;
 use crate::reduce::Monoid;
-use crate::spans::Spans;
+use crate::spans::{Span, Spans};
 
 /// Runs a job over all tiles of a plan.
 pub(super) fn run<J: Job + ?Sized>(job: &J, plan: &Plan, parallel: &Parallel<'_>) -> Result<()> {
@@ -95,6 +96,19 @@ impl<M: Monoid> Scratch<M> {
     }
 }
 
+/// Neighbouring spans that lie like one another, at equal distances: the first, how many, and the way from one to the next.
+fn alike(spans: &[Span]) -> impl Iterator<Item = (usize, usize, usize)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let (at, first) = (done, spans.get(done)?);
+        let way = spans.get(at + 1).map_or(1, |next| next.start.wrapping_sub(first.start));
+        let next = |pair: &&[Span]| pair[1].len == first.len && pair[1].start.wrapping_sub(pair[0].start) == way;
+        let alike = 1 + spans[at..].windows(2).take_while(next).count();
+        done += alike;
+        Some((at, alike, way))
+    })
+}
+
 struct Tile<'a> {
     plan: &'a Plan,
     geometry: &'a Geometry,
@@ -107,70 +121,69 @@ struct Tile<'a> {
 impl Tile<'_> {
     fn run<J: Job + ?Sized>(&self, job: &J, level: Level, scratch: &mut Scratch<J::Plain>) -> Result<()> {
         let last = self.geometry.axes.len() - 1;
-        let row = if self.plan.intake == Intake::Windows {
-            self.windows(job, level, scratch)?
-        } else {
-            let mut cells: Vec<usize> = self.geometry.axes.iter().map(|axis| axis.cells).collect();
-            if let Pass::Slide(pattern) = &self.plan.pooled[last].pass {
-                cells[last] = cells[last].next_multiple_of(pattern.inputs);
-            }
-            let (special, passes) = if self.plan.intake == Intake::Rows {
-                (self.rows(job, level, &mut cells, scratch)?, last..last + 1)
-            } else {
-                (self.stage(job, level, scratch)?, 0..last + 1)
-            };
-            for j in passes.rev() {
-                if special {
-                    self.pass::<J::Plain, J::Exact>(j, &mut cells, level, scratch)?;
-                } else {
-                    self.pass::<J::Plain, J::Plain>(j, &mut cells, level, scratch)?;
+        let mut cells: Vec<usize> = self.geometry.axes.iter().map(|axis| axis.cells).collect();
+        let (special, passes) = match self.plan.intake {
+            Intake::Staged => {
+                if let Pass::Slide(pattern) = &self.plan.pooled[last].pass {
+                    cells[last] = cells[last].next_multiple_of(pattern.inputs);
                 }
+                (self.stage(job, level, scratch)?, 0..last + 1)
             }
-            cells[last] * self.lanes
+            intake => {
+                let (special, row) = self.straight(job, level, scratch)?;
+                cells[last] = row / self.lanes;
+                let axes = cells.iter_mut().zip(&self.geometry.axes).take(last);
+                let passes = match intake {
+                    Intake::Slid => 0..last,
+                    Intake::Rows => last..last + 1,
+                    _ => 0..0,
+                };
+                if intake != Intake::Slid {
+                    axes.for_each(|(cells, axis)| *cells = axis.outputs.len());
+                }
+                (special, passes)
+            }
         };
-        self.finish(job, level, row, scratch);
+        for j in passes.rev() {
+            let unsettled = if special {
+                self.pass::<J::Plain, J::Exact>(j, &mut cells, level, scratch)?
+            } else {
+                self.pass::<J::Plain, J::Plain>(j, &mut cells, level, scratch)?
+            };
+            if unsettled {
+                job.unsettled();
+            }
+        }
+        self.finish(job, level, cells[last] * self.lanes, scratch);
         Ok(())
     }
 
-    /// Reduces small windows straight from the array. Returns the values of a row of results.
-    fn windows<J: Job + ?Sized>(&self, job: &J, level: Level, scratch: &mut Scratch<J::Plain>) -> Result<usize> {
-        let Geometry { window_rows, ends, segments, axes, outputs, .. } = self.geometry;
-        let last = axes.len() - 1;
-        let row = axes[last].outputs.len().next_multiple_of(self.plan.pooled[last].phases) * self.lanes;
-        scratch.now.resize(outputs[0].len() * row)?;
-        let reading = Reading { base: self.base.input, rows: window_rows, ends, segments, row };
-        if job.windows(level, &reading, Monoids::Plain, &mut scratch.now) {
-            job.windows(level, &reading, Monoids::Exact, &mut scratch.now);
-        }
-        Ok(row)
-    }
-
-    /// Folds rows straight from the array, across the outer axes; returns whether the rest needs the exact monoid.
-    fn rows<J: Job + ?Sized>(
+    /// Reduces rows straight from the array. Returns whether that took the exact monoid, and the values from one row to the next.
+    fn straight<J: Job + ?Sized>(
         &self,
         job: &J,
         level: Level,
-        cells: &mut [usize],
         scratch: &mut Scratch<J::Plain>,
-    ) -> Result<bool> {
-        let Geometry { window_rows, ends, segments, axes, .. } = self.geometry;
-        let last = axes.len() - 1;
-        for (cells, axis) in cells.iter_mut().zip(&axes[..last]) {
-            *cells = axis.outputs.len();
+    ) -> Result<(bool, usize)> {
+        let Geometry { straight, axes, outputs, rows: all, .. } = self.geometry;
+        let Some(Straight { rows, ends, segments, clipping, row, width }) = straight else { return Ok((false, 0)) };
+        // Rows of a single result, of which there is but one list.
+        scratch.now.resize(width * all.len().max(ends.len()).max(outputs[0].len()))?;
+        if self.plan.intake == Intake::Rows {
+            // What is left is reduced along rows, and their padding with them.
+            let on_axis = axes[axes.len() - 1].on_axis();
+            for row in scratch.now.values[..ends.len() * row].chunks_exact_mut((*row).max(1)) {
+                row[..on_axis.start * self.lanes].fill(J::Plain::identity().0);
+                row[on_axis.end * self.lanes..].fill(J::Plain::identity().0);
+            }
         }
-        let row = cells[last] * self.lanes;
-        scratch.now.resize(ends.len() * row)?;
-        let on_axis = axes[last].on_axis();
-        for row in scratch.now.values[..ends.len() * row].chunks_exact_mut(row.max(1)) {
-            row[..on_axis.start * self.lanes].fill(J::Plain::identity().0);
-            row[on_axis.end * self.lanes..].fill(J::Plain::identity().0);
-        }
-        let reading = Reading { base: self.base.input, rows: window_rows, ends, segments, row };
+        let clipping = clipping.as_ref();
+        let reading = Reading { base: self.base.input, rows, ends, segments, clipping, row: *row };
         let special = job.windows(level, &reading, Monoids::Plain, &mut scratch.now);
         if special {
             job.windows(level, &reading, Monoids::Exact, &mut scratch.now);
         }
-        Ok(special)
+        Ok((special, *width))
     }
 
     /// Brings the tile's cells into the work buffer.
@@ -207,14 +220,16 @@ impl Tile<'_> {
         Ok(job.stage(level, &staging, &mut scratch.now))
     }
 
-    /// Reduces along one axis, and puts the result where the input was. `cells` are those of each axis, before and after.
+    /// Reduces along one axis, and puts the result where the input was; returns whether the result depends on an order that was
+    /// not kept. `cells` are those of each axis, before and after.
     fn pass<P: Monoid, M: Monoid<Value = P::Value, Tag = P::Tag>>(
         &self,
         j: usize,
         cells: &mut [usize],
         level: Level,
         scratch: &mut Scratch<P>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
+        let mut unsettled = false;
         let (pooled, axis, lanes) = (&self.plan.pooled[j], &self.geometry.axes[j], self.lanes);
         let outer = self.batch * cells[..j].iter().product::<usize>();
         let inner = cells[j + 1..].iter().product::<usize>() * lanes;
@@ -231,10 +246,10 @@ impl Tile<'_> {
         let step = pooled.spans.step() * inner;
         pooled.ladder.climb(level, &mut Into::<M> { values: &mut now.values, tags: &mut now.tags }, total, step);
         let from = From::<M> { values: &now.values, tags: &now.tags };
-        let mut combine = |taps: &[usize], to, n, to_step| {
+        let mut combine = |taps: &[usize], to, n, to_step, again| {
             let into = Into { values: &mut next.values, tags: &mut next.tags };
-            let from_step = cells[j] * inner;
-            level.run(Combine { from, taps, into, to, n, width: inner, runs: outer, from_step, to_step });
+            let runs = [Repeat { times: outer, from: cells[j] * inner, to: to_step }, again];
+            level.run(Combine { from, taps, into, to, n, width: inner, runs });
         };
         match &pooled.pass {
             Pass::Slide(pattern) if !pattern.is_single() => {
@@ -248,7 +263,7 @@ impl Tile<'_> {
                 let run = outputs / pattern.outputs * lanes;
                 for (phase, taps) in pattern.taps.iter().enumerate() {
                     let taps: Vec<usize> = taps.iter().map(place).collect();
-                    combine(&taps, phase * run, run, outputs * lanes);
+                    combine(&taps, phase * run, run, outputs * lanes, Repeat::ONCE);
                 }
             }
             Pass::Slide(pattern) | Pass::Sift(pattern) => {
@@ -256,17 +271,26 @@ impl Tile<'_> {
                 let taps = pooled.ladder.taps::<M>(len, total, step);
                 let n = total.saturating_sub((len - 1) * step);
                 let into = Into { values: &mut next.values, tags: &mut next.tags };
-                level.run(Combine { from, taps: &taps, into, to: 0, n, width: n, runs: 1, from_step: 0, to_step: 0 });
+                level.run(Combine { from, taps: &taps, into, to: 0, n, width: n, runs: [Repeat::ONCE; 2] });
             }
             Pass::Fold => {
-                let mut done = 0;
-                // Neighbours that lie like one another, each a cell further, are one long run.
-                for alike in axis.spans.chunk_by(|a, b| b.len == a.len && b.start == a.start + 1) {
-                    let taps = pooled.ladder.taps::<M>(alike[0].len, total, step);
-                    let taps: Vec<usize> = taps.iter().map(|tap| alike[0].start * inner + tap).collect();
-                    combine(&taps, done * inner, alike.len() * inner, outputs * inner);
-                    done += alike.len();
+                for (first, alike, way) in alike(&axis.spans) {
+                    let Span { start, len, .. } = axis.spans[first];
+                    let taps = pooled.ladder.taps::<M>(len, total, step);
+                    let taps: Vec<usize> = taps.iter().map(|tap| start * inner + tap).collect();
+                    if way == 1 {
+                        // Each a row further they are one long run.
+                        combine(&taps, first * inner, alike * inner, outputs * inner, Repeat::ONCE);
+                    } else {
+                        let again = Repeat { times: alike, from: way.wrapping_mul(inner), to: inner };
+                        combine(&taps, first * inner, inner, outputs * inner, again);
+                    }
                 }
+            }
+            Pass::Alternate(pattern) => {
+                let into = Into { values: &mut next.values, tags: &mut next.tags };
+                let (taps, cells, outputs) = (pattern.taps[0].len(), cells[j], axis.outputs.len());
+                unsettled = level.run(Alternate { from, into, rows: outer, cells, outputs, taps, step });
             }
             Pass::Runs => {
                 let into = Into { values: &mut next.values, tags: &mut next.tags };
@@ -279,11 +303,11 @@ impl Tile<'_> {
             let into = Into { values: &mut now.values, tags: &mut now.tags };
             level.run(Sift { from, into, rows: outer, cells: cells[j], lanes, every: pattern.inputs, outputs });
             cells[j] = outputs;
-            return Ok(());
+            return Ok(false);
         }
         cells[j] = outputs;
         std::mem::swap(now, next);
-        Ok(())
+        Ok(unsettled)
     }
 
     /// Writes the tile's results.

@@ -15,17 +15,35 @@ impl<M: Monoid> From<'_, M> {
     /// A block of `N` neighbours.
     #[inline(always)]
     pub fn load<const N: usize>(&self, at: usize) -> ([M::Value; N], [M::Tag; N]) {
-        let (mut values, mut tags) = ([M::Value::default(); N], [M::Tag::default(); N]);
-        values.copy_from_slice(&self.values[at..at + N]);
-        tags.copy_from_slice(&self.tags[at..at + N]);
-        (values, tags)
+        (block(self.values, at), block(self.tags, at))
     }
+}
+
+/// `N` neighbours. Of what has no size there is nothing to read, nor a bound to check.
+#[inline(always)]
+fn block<T: Copy + Default, const N: usize>(from: &[T], at: usize) -> [T; N] {
+    let mut block = [T::default(); N];
+    if const { size_of::<T>() > 0 } {
+        block.copy_from_slice(&from[at..at + N]);
+    }
+    block
 }
 
 /// Writes runs of a destination.
 pub(crate) struct Into<'a, M: Monoid> {
     pub values: &'a mut [M::Value],
     pub tags: &'a mut [M::Tag],
+}
+
+impl<M: Monoid> Into<'_, M> {
+    /// Sets a block of `N` neighbours.
+    #[inline(always)]
+    pub fn store<const N: usize>(&mut self, at: usize, values: &[M::Value; N], tags: &[M::Tag; N]) {
+        self.values[at..at + N].copy_from_slice(values);
+        if const { size_of::<M::Tag>() > 0 } {
+            self.tags[at..at + N].copy_from_slice(tags);
+        }
+    }
 }
 
 /// Sets runs of `n` values of `into` to the runs of `from` that begin at `taps`, merged in order; without taps, to the
@@ -39,10 +57,20 @@ pub(crate) struct Combine<'a, M: Monoid> {
     pub n: usize,
     /// Each run consists of rows of so many values, and taps are apart by whole rows.
     pub width: usize,
-    /// How many runs, and the ways from one to the next.
-    pub runs: usize,
-    pub from_step: usize,
-    pub to_step: usize,
+    /// How many runs there are, and as many again further on.
+    pub runs: [Repeat; 2],
+}
+
+/// How often something is done, and the ways from one time to the next.
+#[derive(Clone, Copy)]
+pub(crate) struct Repeat {
+    pub times: usize,
+    pub from: usize,
+    pub to: usize,
+}
+
+impl Repeat {
+    pub const ONCE: Self = Self { times: 1, from: 0, to: 0 };
 }
 
 impl<M: Monoid> Kernel for Combine<'_, M> {
@@ -56,11 +84,12 @@ impl<M: Monoid> Kernel for Combine<'_, M> {
         let strip = const { 256 / size_of::<M::Value>() };
         let near = self.n * size_of::<M::Value>() <= NEAR || self.width < 2 * strip || self.taps.len() < 2;
         let (width, strip) = if near { (self.n, self.n) } else { (self.width, strip) };
-        for run in 0..self.runs {
+        let [outer, inner] = self.runs;
+        for (i, j) in (0..outer.times).flat_map(|i| (0..inner.times).map(move |j| (i, j))) {
+            let (from, to) = (i * outer.from + j * inner.from, self.to + i * outer.to + j * inner.to);
             for left in (0..width).step_by(strip.max(1)) {
                 for at in (left..self.n).step_by(width) {
-                    let n = strip.min(width - left).min(self.n - at);
-                    self.row(run * self.from_step + at, self.to + run * self.to_step + at, n);
+                    self.row(from + at, to + at, strip.min(width - left).min(self.n - at));
                 }
             }
         }
@@ -119,7 +148,6 @@ impl<M: Monoid> Combine<'_, M> {
                 (values[l], tags[l]) = M::merge((values[l], tags[l]), (later[l], later_tags[l]));
             }
         }
-        self.into.values[to..to + N].copy_from_slice(&values);
-        self.into.tags[to..to + N].copy_from_slice(&tags);
+        self.into.store(to, &values, &tags);
     }
 }

@@ -4,7 +4,7 @@ use super::dispatch::Kernel;
 use super::stage::Ranking;
 use crate::element::{Element, Ordered, Position};
 use crate::reduce::Addend;
-use crate::strided::{Raw, ahead};
+use crate::strided::{Ahead, Raw};
 use crate::vector::Vectors;
 
 /// Values that are lowered together: a vector of 4-byte elements.
@@ -100,16 +100,27 @@ impl<L: Lower> Kernel for Finish<'_, L> {
 
     #[inline(always)]
     fn run<V: Vectors>(self, vectors: V) {
-        let OutRows { positions, position_stride, lanes, lane_stride, phases, .. } = self.rows;
+        let OutRows { base, offsets, positions, position_stride, lanes, lane_stride, phases, row: step } = self.rows;
         let contiguous = lane_stride == 1 && position_stride == lanes as isize || lanes == 1 && position_stride == 1;
-        for (row, &offset) in self.rows.offsets.iter().enumerate() {
-            let offset = self.rows.base + offset;
-            let from = &self.from[row * self.rows.row..(row + 1) * self.rows.row];
-            let ahead = ahead::<L::Element>(self.rows.offsets, row, positions * lanes);
-            let divisor = self.divisors.rows.get(row).copied().unwrap_or(1.0);
-            let by = RowWriting { divisor, reciprocal: 1.0 / divisor, positions: self.divisors.positions, ahead };
+        let len = positions * lanes;
+        let (ahead, joins) = (Ahead::new::<L::Element>(len), phases == 1 && contiguous && step == len);
+        let divisor_of = |row: usize| self.divisors.rows.get(row).copied().unwrap_or(1.0);
+        let (mut row, mut by) = (0, RowWriting::default());
+        while row < offsets.len() {
+            let (offset, from) = (base + offsets[row], &self.from[row * step..]);
+            let divisor = divisor_of(row);
+            if divisor != by.divisor {
+                (by.divisor, by.reciprocal) = (divisor, 1.0 / divisor);
+            }
+            (by.positions, by.ahead) = (self.divisors.positions, ahead.from(offsets, row));
+            let mut end = row + 1;
             if phases == 1 && contiguous {
-                self.write(vectors, from, offset, 1, positions * lanes, by);
+                // Rows that follow each other, here and there, are one.
+                let next = |end: usize| offsets[end] == offsets[end - 1] + len as isize && divisor_of(end) == divisor;
+                while joins && by.positions.is_empty() && end < offsets.len() && next(end) {
+                    end += 1;
+                }
+                self.write(vectors, from, offset, 1, (end - row) * len, by);
             } else if phases == 1 && lanes == 1 {
                 self.write(vectors, from, offset, position_stride, positions, by);
             } else if phases == 1 {
@@ -121,12 +132,13 @@ impl<L: Lower> Kernel for Finish<'_, L> {
             } else {
                 self.interleave(vectors, from, offset, by);
             }
+            row = end;
         }
     }
 }
 
 /// What becomes of one row: its divisors, and the memory it is written to.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct RowWriting<'a> {
     divisor: f64,
     reciprocal: f64,

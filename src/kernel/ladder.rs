@@ -8,7 +8,7 @@
 //!
 //! Nothing is ever subtracted, so a NaN stays in the windows that hold it and nothing cancels.
 
-use super::combine::{Combine, From, Into};
+use super::combine::{Combine, From, Into, Repeat};
 use super::dispatch::Level;
 use crate::reduce::Monoid;
 
@@ -85,9 +85,7 @@ impl Ladder {
                 to: 0,
                 n: total.saturating_sub((rung - 1) * step),
                 width: step,
-                runs: 1,
-                from_step: 0,
-                to_step: 0,
+                runs: [Repeat::ONCE; 2],
             });
             (below, begin) = (rung, begin + total);
         }

@@ -2,8 +2,9 @@
 //!
 //! `windows` reduces small windows, and folds rows, straight from the array. For all others,
 //! `stage` brings strided rows of an array into a work buffer; `combine` and `runs` reduce the buffer along one axis, large
-//! windows by way of a `ladder`, windows of pixels with a `sift`; `finish` writes rows of the result; `route` sends gradients to the cells that won.
+//! windows by way of a `ladder`, windows of pixels with a `sift`, those that begin at every second cell by `alternate`; `finish` writes rows of the result; `route` sends gradients to the cells that won.
 
+pub(crate) mod alternate;
 pub(crate) mod blur;
 pub(crate) mod combine;
 pub(crate) mod dispatch;

@@ -42,8 +42,7 @@ impl<M: Monoid> Runs<'_, M> {
                 let end = base + len.saturating_sub(1) * step + N;
                 if end <= self.from.values.len() && to + N <= self.into.values.len() {
                     let (values, tags) = self.span::<N>(base, len, step);
-                    self.into.values[to..to + N].copy_from_slice(&values);
-                    self.into.tags[to..to + N].copy_from_slice(&tags);
+                    self.into.store(to, &values, &tags);
                 } else {
                     for lane in 0..self.lanes {
                         let (values, tags) = self.span::<1>(base + lane, len, step);

@@ -42,8 +42,7 @@ impl<M: Monoid> Sift<'_, M> {
             for _ in 0..outputs {
                 if at + N <= from_end && to + N <= into_end {
                     let (values, tags) = self.from.load::<N>(at);
-                    self.into.values[to..to + N].copy_from_slice(&values);
-                    self.into.tags[to..to + N].copy_from_slice(&tags);
+                    self.into.store(to, &values, &tags);
                 } else {
                     self.into.values[to..to + lanes].copy_from_slice(&self.from.values[at..at + lanes]);
                     self.into.tags[to..to + lanes].copy_from_slice(&self.from.tags[at..at + lanes]);

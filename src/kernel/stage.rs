@@ -3,7 +3,7 @@
 use super::dispatch::Kernel;
 use crate::element::{Element, Ordered, Position};
 use crate::reduce::Addend;
-use crate::strided::{Raw, ahead};
+use crate::strided::{Ahead, Raw};
 use crate::vector::Vectors;
 
 /// How staged rows relate to the rows of an array. Positions are those of the axis that the first pass reduces along.
@@ -87,11 +87,11 @@ impl<L: Lift> Kernel for Stage<'_, L> {
         let contiguous =
             lane_stride == 1 && (held <= 1 || position_stride == lanes as isize) || lanes == 1 && position_stride == 1;
         let mut seen = [L::Watch::default(); LONG];
-        for (row, &offset) in self.rows.offsets.iter().enumerate() {
-            let into = &mut self.into[row * row_len..(row + 1) * row_len];
+        let ahead = Ahead::new::<L::Element>(held * lanes);
+        let rows = self.rows.offsets.iter().zip(self.into.chunks_exact_mut(row_len.max(1))).enumerate();
+        for (row, (&offset, into)) in rows {
             let offset = self.rows.base + offset + (first + begin as isize) * position_stride;
-            let source =
-                Reads { source: self.source, ahead: ahead::<L::Element>(self.rows.offsets, row, held * lanes) };
+            let source = Reads { source: self.source, ahead: ahead.from(self.rows.offsets, row) };
             if phases == 1 {
                 into[..begin * lanes].fill(L::padding());
                 into[(begin + held) * lanes..].fill(L::padding());
@@ -189,12 +189,13 @@ fn lift_blocks<L: Lift, const N: usize>(
     into: &mut [L::Value],
     seen: &mut [L::Watch; LONG],
 ) {
-    let mut at = 0;
+    let (row, mut at) = (source.row(offset, into.len()), 0);
     while at < into.len() {
         let begin = at.min(into.len() - N);
-        let offset = offset + begin as isize;
-        source.prefetch::<false>(offset + ahead, N);
-        lift_block::<L, N>(&source.block(offset), &mut into[begin..], seen);
+        source.prefetch::<false>(offset + begin as isize + ahead, N);
+        let mut elements = [L::Element::default(); N];
+        elements.copy_from_slice(&row[begin..begin + N]);
+        lift_block::<L, N>(&elements, &mut into[begin..], seen);
         at += N;
     }
 }

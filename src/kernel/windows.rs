@@ -65,14 +65,14 @@ pub(crate) trait Source: Copy {
     /// Cells from an offset on, side by side.
     fn row(&self, offset: isize, cells: usize) -> &[<Self::Lift as Lift>::Element];
 
-    /// Asks for memory that is wanted soon: `cells` from an offset on.
-    fn prefetch(&self, offset: isize, cells: usize);
+    /// Asks for memory that is wanted soon: `cells` from an offset on, or if `FURTHER` so much further on.
+    fn prefetch<const FURTHER: bool>(&self, offset: isize, cells: usize);
 }
 
 type Value<S> = <<S as Source>::Lift as Lift>::Value;
 type Values<S, const N: usize> = [Value<S>; N];
 
-/// `N` elements, `STEP` apart, or any distance if it is 0.
+/// `N` elements, `STEP` (of 1, 2 or 4) apart, or any distance if it is 0.
 #[inline(always)]
 fn elements<T: Copy + Default, V: Vectors, const STEP: usize, const N: usize>(
     source: Raw<T>,
@@ -83,6 +83,7 @@ fn elements<T: Copy + Default, V: Vectors, const STEP: usize, const N: usize>(
     match const { STEP } {
         1 => source.block(place.offset),
         2 => source.evens(vectors, place.offset),
+        4 => source.fourths(vectors, place.offset),
         _ => source.spread(place.offset, step.offset),
     }
 }
@@ -116,8 +117,9 @@ impl<L: Lift> Source for Whole<L> {
     }
 
     #[inline(always)]
-    fn prefetch(&self, offset: isize, cells: usize) {
-        self.0.prefetch::<false>(offset + (AHEAD / size_of::<L::Element>().max(1)) as isize, cells);
+    fn prefetch<const FURTHER: bool>(&self, offset: isize, cells: usize) {
+        let ahead = if const { FURTHER } { AHEAD / size_of::<L::Element>().max(1) } else { 0 };
+        self.0.prefetch::<false>(offset + ahead as isize, cells);
     }
 }
 
@@ -156,10 +158,25 @@ impl<L: Lift, P: Position> Source for Matching<L, P> {
     }
 
     #[inline(always)]
-    fn prefetch(&self, offset: isize, cells: usize) {
-        self.cells.prefetch(offset, cells);
-        self.codes.prefetch::<false>(offset + (AHEAD / size_of::<P>()) as isize, cells);
+    fn prefetch<const FURTHER: bool>(&self, offset: isize, cells: usize) {
+        self.cells.prefetch::<FURTHER>(offset, cells);
+        let ahead = if const { FURTHER } { AHEAD / size_of::<P>() } else { 0 };
+        self.codes.prefetch::<false>(offset + ahead as isize, cells);
     }
+}
+
+/// Which cells belong to windows, where rows of the array that follow each other are reduced as one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Clipping {
+    /// Results in one of these rows.
+    pub row: usize,
+    /// For each tap, whether that of each result of a row lies on the axis, and so on for [`Clipping::MOST`] results more.
+    pub on_axis: Vec<bool>,
+}
+
+impl Clipping {
+    /// The most results that are reduced together, and the fewest that are worth it.
+    pub const MOST: usize = 64;
 }
 
 /// `rows of the array -> [rows][results]`.
@@ -171,6 +188,8 @@ pub(crate) struct Windows<'a, S, M: Monoid> {
     pub rows: &'a [Place],
     pub ends: &'a [usize],
     pub segments: &'a [Segment],
+    /// What the segments that are not short are clipped by, if anything.
+    pub clipping: Option<&'a Clipping>,
     /// Results in a row.
     pub row: usize,
     pub into: Into<'a, M>,
@@ -201,33 +220,47 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
         vectors: V,
     ) -> bool {
         let mut seen = [<S::Lift as Lift>::Watch::default(); LONG];
+        let across =
+            |segment: &Segment| const { S::SIDE_BY_SIDE } && segment.tap_step.offset == 1 && segment.taps >= ACROSS;
+        let ahead = self.rows_ahead();
+        let few = |segment: &&Segment| segment.len < SHORT && !across(segment);
         let mut begin = 0;
         for (row, &end) in self.ends.iter().enumerate() {
             let rows = &self.rows[begin..end];
             begin = end;
-            for segment in self.segments {
+            // What is read somewhat later, unless it is further along these rows.
+            let later = end + ahead * rows.len();
+            let later = self.rows.get(later..later + rows.len()).filter(|_| ahead > 0).unwrap_or(&[]);
+            for segment in self.segments.iter().filter(|segment| !few(segment)) {
                 let to = row * self.row + segment.to;
                 let seen = &mut seen[..];
                 let n = segment.len;
                 let middle = const { MIDDLE < LONG } && n >= MIDDLE;
                 let short = const { M::IN_LANES } && n >= SHORT;
-                let side_by_side = const { S::SIDE_BY_SIDE } && segment.tap_step.offset == 1;
+                if const { size_of::<M::Tag>() == 0 && LONG <= Clipping::MOST }
+                    && let Some(clipping) = self.clipping
+                {
+                    self.clipped::<V, LONG>(vectors, clipping, rows, segment, to, seen);
+                    continue;
+                }
                 match segment.step.offset {
-                    1 if n >= LONG => self.blocks::<V, 1, LONG>(vectors, rows, segment, to, seen),
-                    2 if n >= LONG => self.blocks::<V, 2, LONG>(vectors, rows, segment, to, seen),
-                    1 if middle => self.blocks::<V, 1, MIDDLE>(vectors, rows, segment, to, seen),
-                    2 if middle => self.blocks::<V, 2, MIDDLE>(vectors, rows, segment, to, seen),
-                    1 if short => self.blocks::<V, 1, SHORT>(vectors, rows, segment, to, seen),
-                    2 if short => self.blocks::<V, 2, SHORT>(vectors, rows, segment, to, seen),
-                    _ if side_by_side && segment.taps >= ACROSS => {
-                        self.across::<V, ACROSS>(vectors, rows, segment, to, seen);
-                    }
-                    _ if n >= SHORT => self.blocks::<V, 0, SHORT>(vectors, rows, segment, to, seen),
-                    _ => self.blocks::<V, 0, 1>(vectors, rows, segment, to, seen),
+                    1 if n >= LONG => self.blocks::<V, 1, LONG>(vectors, [rows, later], segment, to, seen),
+                    2 if n >= LONG => self.blocks::<V, 2, LONG>(vectors, [rows, later], segment, to, seen),
+                    1 if middle => self.blocks::<V, 1, MIDDLE>(vectors, [rows, later], segment, to, seen),
+                    2 if middle => self.blocks::<V, 2, MIDDLE>(vectors, [rows, later], segment, to, seen),
+                    1 if short => self.blocks::<V, 1, SHORT>(vectors, [rows, later], segment, to, seen),
+                    2 if short => self.blocks::<V, 2, SHORT>(vectors, [rows, later], segment, to, seen),
+                    4 if n >= MIDDLE => self.blocks::<V, 4, MIDDLE>(vectors, [rows, later], segment, to, seen),
+                    _ if across(segment) => self.across::<V, ACROSS>(vectors, rows, segment, to, seen),
+                    _ => self.blocks::<V, 0, SHORT>(vectors, [rows, later], segment, to, seen),
                 }
             }
         }
-        <S::Lift as Lift>::special(seen.iter().fold(Default::default(), |most, &seen| most.max(seen)))
+        let mut of_few = <S::Lift as Lift>::Watch::default();
+        for segment in self.segments.iter().filter(few) {
+            self.few(vectors, segment, &mut of_few);
+        }
+        <S::Lift as Lift>::special(seen.iter().fold(of_few, |most, &seen| most.max(seen)))
     }
 
     /// Long windows whose cells lie side by side: one result after the other, `N` cells at a time.
@@ -266,8 +299,84 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
                 };
             }
         }
-        for l in 0..N {
-            seen[l] = seen[l].max(own[l]);
+        take_note(seen, own);
+    }
+
+    /// How many rows of results later cells are that are [`AHEAD`] bytes further on.
+    #[inline(always)]
+    fn rows_ahead(&self) -> usize {
+        let cells: usize = self.segments.iter().map(|s| s.len * s.step.offset.unsigned_abs()).sum();
+        let rows = self.ends.first().map_or(1, |&rows| rows.max(1));
+        AHEAD / (cells * rows * size_of::<<S::Lift as Lift>::Element>()).max(1)
+    }
+
+    /// Blocks of results side by side of rows that follow each other.
+    #[inline(always)]
+    fn clipped<V: Vectors, const N: usize>(
+        &mut self,
+        vectors: V,
+        clipping: &Clipping,
+        rows: &[Place],
+        &Segment { to: start, len, first, step, taps, tap_step }: &Segment,
+        to: usize,
+        seen: &mut [<S::Lift as Lift>::Watch],
+    ) {
+        let stride = clipping.row + Clipping::MOST;
+        let mut at = 0;
+        while at < len {
+            let begin = at.min(len - N);
+            let phase = (start + begin) % clipping.row;
+            let mut values = [M::identity().0; N];
+            let mut own = [<S::Lift as Lift>::Watch::default(); N];
+            for &row in rows {
+                let mut place = step.times(begin).after(first).after(self.base).after(row);
+                self.source.prefetch::<true>(place.offset, N);
+                // The first taps see what all do, but for the end of the last block.
+                let watched = if at + N < len { 1 } else { taps };
+                for tap in 0..taps {
+                    let later = self.source.load::<V, 1, N>(vectors, place, step);
+                    let on_axis = &clipping.on_axis[tap * stride + phase..][..N];
+                    if tap < watched {
+                        for l in 0..N {
+                            own[l] = S::Lift::watch(own[l], later[l]);
+                        }
+                    }
+                    for l in 0..N {
+                        let merged = M::merge((values[l], M::Tag::default()), (later[l], M::Tag::default())).0;
+                        values[l] = if on_axis[l] { merged } else { values[l] };
+                    }
+                    place = place.after(tap_step);
+                }
+            }
+            take_note(seen, own);
+            self.into.values[to + begin..to + begin + N].copy_from_slice(&values);
+            at += N;
+        }
+    }
+
+    /// A few results of every row, one by one.
+    #[inline(always)]
+    fn few<V: Vectors>(&mut self, vectors: V, segment: &Segment, seen: &mut <S::Lift as Lift>::Watch) {
+        let &Segment { to, len, first, step, taps, tap_step } = segment;
+        let mut begin = 0;
+        for (row, &end) in self.ends.iter().enumerate() {
+            let rows = &self.rows[begin..end];
+            begin = end;
+            for at in 0..len {
+                let base = step.times(at).after(first).after(self.base);
+                let mut result = M::start(M::Tag::of(rows.first().map_or(base, |row| base.after(*row)).index));
+                for &row in rows {
+                    let mut place = base.after(row);
+                    for _ in 0..taps {
+                        let [cell] = self.source.load::<V, 1, 1>(vectors, place, tap_step);
+                        *seen = S::Lift::watch(*seen, cell);
+                        result = M::merge(result, (cell, M::Tag::of(place.index)));
+                        place = place.after(tap_step);
+                    }
+                }
+                let to = row * self.row + to + at;
+                (self.into.values[to], self.into.tags[to]) = result;
+            }
         }
     }
 
@@ -277,7 +386,7 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
     fn blocks<V: Vectors, const STEP: usize, const N: usize>(
         &mut self,
         vectors: V,
-        rows: &[Place],
+        [rows, later]: [&[Place]; 2],
         segment: &Segment,
         to: usize,
         seen: &mut [<S::Lift as Lift>::Watch],
@@ -288,7 +397,7 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
             self.streams::<V, N>(vectors, rows, segment, to, at, seen);
         }
         while at < segment.len {
-            self.block::<V, STEP, N, true>(vectors, rows, segment, to, at.min(segment.len - N), seen, true);
+            self.block::<V, STEP, N, true>(vectors, [rows, later], segment, to, at.min(segment.len - N), seen, true);
             at += N;
         }
     }
@@ -314,7 +423,7 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
                 *stream = segment.tap_step.times(cell % segment.taps).after(rows[cell / segment.taps]);
             }
             for at in (0..end).step_by(N) {
-                self.block::<V, 1, N, false>(vectors, streams, &one, to, at, seen, begin == 0);
+                self.block::<V, 1, N, false>(vectors, [streams, &[]], &one, to, at, seen, begin == 0);
             }
         }
     }
@@ -325,7 +434,7 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
     fn block<V: Vectors, const STEP: usize, const N: usize, const PREFETCH: bool>(
         &mut self,
         vectors: V,
-        rows: &[Place],
+        [rows, later]: [&[Place]; 2],
         &Segment { first, step, taps, tap_step, .. }: &Segment,
         to: usize,
         at: usize,
@@ -333,7 +442,9 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
         fresh: bool,
     ) {
         let (base, to) = (step.times(at).after(first).after(self.base), to + at);
-        let seen = &mut seen[..N];
+        let mut own = [<S::Lift as Lift>::Watch::default(); N];
+        // Whether taps read what the first of them asks for.
+        let near = tap_step.offset.unsigned_abs() < N;
         let mut tags = tags_of::<M, N>(rows.first().map_or(base, |row| base.after(*row)), step);
         let mut values = [M::identity().0; N];
         for l in 0..N {
@@ -343,23 +454,29 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
             values.copy_from_slice(&self.into.values[to..to + N]);
             tags.copy_from_slice(&self.into.tags[to..to + N]);
         }
-        for &row in rows {
+        for (r, &row) in rows.iter().enumerate() {
             let mut place = base.after(row);
-            if const { PREFETCH && STEP > 0 } {
-                self.source.prefetch(place.offset, N * STEP);
+            if const { PREFETCH && STEP > 0 } && near {
+                match later.get(r) {
+                    Some(later) => self.source.prefetch::<false>(base.offset + later.offset, N * STEP),
+                    None => self.source.prefetch::<true>(place.offset, N * STEP),
+                }
             }
             for _ in 0..taps {
+                if const { PREFETCH && STEP > 0 } && !near {
+                    self.source.prefetch::<true>(place.offset, N * STEP);
+                }
                 let later = self.source.load::<V, STEP, N>(vectors, place, step);
                 let later_tags = tags_of::<M, N>(place, step);
                 for l in 0..N {
-                    seen[l] = S::Lift::watch(seen[l], later[l]);
+                    own[l] = S::Lift::watch(own[l], later[l]);
                     (values[l], tags[l]) = M::merge((values[l], tags[l]), (later[l], later_tags[l]));
                 }
                 place = place.after(tap_step);
             }
         }
-        self.into.values[to..to + N].copy_from_slice(&values);
-        self.into.tags[to..to + N].copy_from_slice(&tags);
+        take_note(seen, own);
+        self.into.store(to, &values, &tags);
     }
 }
 
@@ -431,7 +548,7 @@ impl<S: Source, V: Vectors> Across<'_, S, V> {
                 let blocks = cells.chunks_exact(4 * N);
                 rest = blocks.remainder();
                 for (at, block) in (offset..).step_by(4 * N).zip(blocks) {
-                    self.source.prefetch(at, 4 * N);
+                    self.source.prefetch::<true>(at, 4 * N);
                     for (part, wide) in wide.iter_mut().enumerate() {
                         let values = lifted(&block[part * N..]);
                         for l in 0..N {
@@ -445,7 +562,7 @@ impl<S: Source, V: Vectors> Across<'_, S, V> {
                     }
                 }
             }
-            self.source.prefetch(offset + (self.taps - rest.len()) as isize, rest.len());
+            self.source.prefetch::<true>(offset + (self.taps - rest.len()) as isize, rest.len());
             let (blocks, rest) = rest.as_chunks::<N>();
             for cells in blocks {
                 let values = lifted(cells);
@@ -497,6 +614,15 @@ impl<S: Source, V: Vectors> Across<'_, S, V> {
             }
         }
         result.unwrap_or(M::identity())
+    }
+}
+
+/// Adds what was seen of a block to what was seen before: once for each block, since it lies in memory.
+#[inline(always)]
+fn take_note<W: Ord + Copy, const N: usize>(seen: &mut [W], own: [W; N]) {
+    let seen = &mut seen[..N];
+    for l in 0..N {
+        seen[l] = seen[l].max(own[l]);
     }
 }
 

@@ -67,9 +67,19 @@ fn run<T: Element, const REVERSED: bool>(
     let order = if !T::Order::IS_FLOAT && matches!(second, Second::None) { Order::Any } else { Order::C };
     let plan = solved.plan(x.strides(), [y.strides(), strides], DivisorRule::None, codes, order);
     if let Second::None = second {
-        let job = Values::<T, REVERSED> { x: x.raw(), y: y.raw() };
-        let job: &dyn Job<Plain = Max<T::Order>, Exact = MaxNan<T::Order>> = &job;
-        return engine::run(job, &plan, parallel);
+        let mut job =
+            Values::<T, REVERSED> { x: x.raw(), y: y.raw(), unordered: false, failed: AtomicBool::new(false) };
+        if plan.hurries() && T::Order::IS_FLOAT {
+            // Unless there are NaN or zeros of both signs, the order of cells makes no difference.
+            job.unordered = true;
+            let plan = solved.plan(x.strides(), [y.strides(); 2], DivisorRule::None, None, Order::Any);
+            engine::run::<Valued<T>>(&job, &plan, parallel)?;
+            if !std::mem::take(job.failed.get_mut()) {
+                return Ok(());
+            }
+            job.unordered = false;
+        }
+        return engine::run::<Valued<T>>(&job, &plan, parallel);
     }
     let (x, y) = (x.raw(), y.raw());
     if solved.plane_cells() as u64 <= T::Position::LIMIT {
@@ -80,6 +90,9 @@ fn run<T: Element, const REVERSED: bool>(
         engine::run::<Ranked<T::Wide, u64>>(&job, &plan, parallel)
     }
 }
+
+/// Any job that finds values in one order.
+type Valued<'a, T> = dyn Job<Plain = Max<<T as Element>::Order>, Exact = MaxNan<<T as Element>::Order>> + 'a;
 
 /// Any job that finds winners in one order with one kind of position.
 type Ranked<'a, V, P> = dyn Job<Plain = ArgMax<V, P>, Exact = ArgMaxNan<V, P>> + 'a;
@@ -133,7 +146,7 @@ fn numbers<T: Element, const REVERSED: bool>(
     let order = if T::Order::IS_FLOAT { Order::C } else { Order::Any };
     let plan = solved.plan(x.strides(), [y.strides(); 2], DivisorRule::None, None, order);
     let job = Numbers::<T, REVERSED> { x: x.raw(), y: y.raw(), fill, filled: AtomicBool::new(false) };
-    engine::run::<dyn Job<Plain = Max<T::Order>, Exact = MaxNan<T::Order>>>(&job, &plan, parallel)?;
+    engine::run::<Valued<T>>(&job, &plan, parallel)?;
     Ok(job.filled.into_inner())
 }
 
@@ -189,6 +202,9 @@ impl<V: Ordered> Kernel for AnyLowest<'_, V> {
 struct Values<T, const REVERSED: bool> {
     x: Raw<T>,
     y: Raw<T>,
+    /// Whether cells are merged in any order, and whether that turned out to make a difference.
+    unordered: bool,
+    failed: AtomicBool,
 }
 
 impl<T: Element, const REVERSED: bool> Job for Values<T, REVERSED> {
@@ -204,7 +220,19 @@ impl<T: Element, const REVERSED: bool> Job for Values<T, REVERSED> {
         if T::Order::IS_FLOAT && monoids == Monoids::Exact {
             return level.run(reading.kernel::<Whole<ToOrder<T, REVERSED>>, Self::Exact>(Whole(self.x), values, tags));
         }
-        level.run(reading.kernel::<Whole<ToOrder<T, REVERSED>>, Self::Plain>(Whole(self.x), values, tags))
+        if self.failed.load(Relaxed) {
+            return false;
+        }
+        let special =
+            level.run(reading.kernel::<Whole<ToOrder<T, REVERSED>>, Self::Plain>(Whole(self.x), values, tags));
+        if special && self.unordered {
+            self.unsettled();
+        }
+        special && !self.unordered
+    }
+
+    fn unsettled(&self) {
+        self.failed.store(self.unordered, Relaxed);
     }
 
     fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Self::Plain>) {

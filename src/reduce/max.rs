@@ -38,12 +38,23 @@ fn larger<V: Ordered>(earlier: V, later: V) -> V {
 impl<V: Ordered> Monoid for Max<V> {
     type Value = V;
     type Tag = ();
+    type Watch = V::Watch;
     const IDEMPOTENT: bool = true;
     const IN_LANES: bool = true;
 
     #[inline(always)]
     fn identity() -> (V, ()) {
         (V::LOWEST, ())
+    }
+
+    #[inline(always)]
+    fn watch(seen: [V::Watch; 2], value: V) -> [V::Watch; 2] {
+        value.watch_zeros(seen)
+    }
+
+    #[inline(always)]
+    fn depends_on_order(seen: [V::Watch; 2]) -> bool {
+        V::saw_both_zeros(seen)
     }
 
     #[inline(always)]
@@ -75,6 +86,7 @@ impl<V: Ordered> Monoid for Max<V> {
 impl<V: Ordered> Monoid for MaxNan<V> {
     type Value = V;
     type Tag = ();
+    type Watch = ();
     const IDEMPOTENT: bool = true;
     const IN_LANES: bool = false;
 
@@ -92,6 +104,7 @@ impl<V: Ordered> Monoid for MaxNan<V> {
 impl<V: Ordered, P: Position> Monoid for ArgMax<V, P> {
     type Value = V;
     type Tag = P;
+    type Watch = ();
     const IDEMPOTENT: bool = true;
     const IN_LANES: bool = true;
 
@@ -127,6 +140,7 @@ impl<V: Ordered, P: Position> Monoid for ArgMax<V, P> {
 impl<V: Ordered, P: Position> Monoid for ArgMaxNan<V, P> {
     type Value = V;
     type Tag = P;
+    type Watch = ();
     const IDEMPOTENT: bool = true;
     const IN_LANES: bool = false;
 

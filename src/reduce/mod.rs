@@ -34,6 +34,21 @@ pub(crate) trait Monoid: Copy + Send + Sync + 'static {
     /// Merges the partial result of earlier cells with that of later ones.
     fn merge(earlier: (Self::Value, Self::Tag), later: (Self::Value, Self::Tag)) -> (Self::Value, Self::Tag);
 
+    /// What is kept of cells, to tell whether equal ones among them are not the same.
+    type Watch: Copy + Default + Ord;
+
+    /// Takes note of a cell.
+    #[inline(always)]
+    fn watch(seen: [Self::Watch; 2], _: Self::Value) -> [Self::Watch; 2] {
+        seen
+    }
+
+    /// Whether a merge of the cells seen may depend on their order.
+    #[inline(always)]
+    fn depends_on_order(_: [Self::Watch; 2]) -> bool {
+        false
+    }
+
     /// Whether cells may be merged in any order, if afterwards a result that is not settled is looked for among them.
     const IN_LANES: bool;
 

@@ -190,6 +190,7 @@ pub(crate) struct Sum<V>(PhantomData<V>);
 impl<V: Addend> Monoid for Sum<V> {
     type Value = V;
     type Tag = ();
+    type Watch = ();
     const IDEMPOTENT: bool = false;
     const IN_LANES: bool = true;
 
@@ -216,6 +217,7 @@ pub(crate) struct Pair;
 impl Monoid for Pair {
     type Value = f64;
     type Tag = f64;
+    type Watch = ();
     const IDEMPOTENT: bool = false;
     const IN_LANES: bool = true;
 
@@ -243,6 +245,7 @@ pub(crate) struct Valid;
 impl Monoid for Valid {
     type Value = f64;
     type Tag = f64;
+    type Watch = ();
     const IDEMPOTENT: bool = false;
     const IN_LANES: bool = false;
 

@@ -199,6 +199,15 @@ impl Spans {
         }
     }
 
+    /// These spans as a window that slides, if they are one: transposed ones of stride 1 are.
+    pub fn sliding(&self) -> Option<Regular> {
+        match self {
+            Self::Regular(r) => Some(*r),
+            Self::Transposed(t) => t.sliding(),
+            _ => None,
+        }
+    }
+
     /// Whether one span covers the whole axis in order.
     pub fn is_global(&self) -> bool {
         self.len_out() == 1 && self.at(0) == Span { start: 0, len: self.len_in(), step: 1 }

@@ -41,6 +41,14 @@ impl Transposed {
         }
     }
 
+    /// The same spans as a window that slides, where the stride is 1.
+    pub fn sliding(&self) -> Option<Regular> {
+        let Regular { len_in, len_out, kernel, stride, dilation, before, .. } = self.of;
+        let before = ((kernel - 1) * dilation) as isize - before;
+        let after = len_in.saturating_add_signed(((kernel - 1) * dilation) as isize - before).saturating_sub(len_out);
+        (stride == 1).then_some(Regular { len_in: len_out, len_out: len_in, kernel, stride, dilation, before, after })
+    }
+
     /// Which cell of output `o` of the windows input `i` is.
     pub fn tap(&self, i: usize, o: usize) -> usize {
         i.saturating_add_signed(self.of.before).saturating_sub(o * self.of.stride) / self.of.dilation
