@@ -259,7 +259,7 @@ impl Geometry {
                 let phases = if let Pass::Slide(pattern) = &cut.last().pass { pattern.inputs } else { 1 };
                 geometry.divisors[0] = cut.divisors(plan.divisors[0], &positions, last.positions(), phases);
             }
-            Intake::Slid => geometry.straight = Some(cut.slid(&geometry.rows, &geometry.indices, last)),
+            Intake::Slid => geometry.straight = Some(cut.slid(&geometry.rows, last)),
             Intake::Rows => {
                 let (rows, ends) = cut.window_rows(outer);
                 let (segments, row) = (cut.row(last), last.cells * cut.lanes);
@@ -305,11 +305,6 @@ impl Cut<'_> {
         &self.plan.pooled[self.plan.pooled.len() - 1]
     }
 
-    /// Which codes tags are, where whole windows are read; else they are indices.
-    fn codes(&self) -> Option<Codes> {
-        self.plan.codes.filter(|_| self.plan.intake == Intake::Windows)
-    }
-
     /// For each row of the tile (batch cell, then outer positions in order), positions times strides.
     fn rows(
         &self,
@@ -331,7 +326,7 @@ impl Cut<'_> {
         let mut ends: Vec<usize> = (1..=rows.len()).collect();
         for (axis, tile) in self.plan.pooled.iter().zip(outer) {
             let (before, before_ends) = (std::mem::take(&mut rows), std::mem::take(&mut ends));
-            let taps: Vec<_> = tile.outputs.clone().map(|o| axis.taps(o, tile.origin, self.codes())).collect();
+            let taps: Vec<_> = tile.outputs.clone().map(|o| axis.taps(o, tile.origin, self.plan.codes)).collect();
             let mut begin = 0;
             for end in before_ends {
                 for &(first, step, len) in &taps {
@@ -353,7 +348,7 @@ impl Cut<'_> {
 
     /// A step along an axis that is passed through: it does not change codes.
     fn tagged(&self, step: Place) -> Place {
-        if self.codes().is_some() { Place { index: 0, ..step } } else { step }
+        if self.plan.codes.is_some() { Place { index: 0, ..step } } else { step }
     }
 
     /// The results of a row, neighbours whose cells lie at equal distances (and seek the same codes) taken together, phase by
@@ -367,7 +362,7 @@ impl Cut<'_> {
         for phase in 0..phases {
             let begin = segments.len();
             for (cell, o) in tile.outputs.clone().skip(phase).step_by(phases).enumerate() {
-                let (first, tap_step, taps) = axis.taps(o, tile.origin, self.codes());
+                let (first, tap_step, taps) = axis.taps(o, tile.origin, self.plan.codes);
                 let to = (phase * cells + cell) * self.lanes;
                 if self.lanes > 1 {
                     segments.push(Segment { to, len: self.lanes, first, step: lane_step, taps, tap_step });
@@ -376,7 +371,7 @@ impl Cut<'_> {
                 if segments.len() > begin
                     && let Some(segment) = segments.last_mut()
                     && segment.taps == taps
-                    && (self.codes() != Some(Codes::Sought) || first.index == segment.first.index)
+                    && (self.plan.codes != Some(Codes::Sought) || first.index == segment.first.index)
                 {
                     let step = first.since(segment.first);
                     if segment.len == 1 {
@@ -394,22 +389,21 @@ impl Cut<'_> {
     }
 
     /// Rows that are slid along. Short ones that follow each other in the array, as whole rows do, are one.
-    fn slid(&self, offsets: &[isize], indices: &[u64], tile: &TileAxis) -> Straight {
+    fn slid(&self, offsets: &[isize], tile: &TileAxis) -> Straight {
         /// Results of a row from which on clipping it costs more than its ends do.
         const SHORT: usize = 256;
-        let place = |row: usize| Place { offset: offsets[row], index: indices.get(row).copied().unwrap_or(0) };
-        let places = (0..offsets.len()).map(place);
+        let places = offsets.iter().map(|&offset| Place { offset, index: 0 });
         let axis = self.last();
         let follows = |row: usize| offsets[row] - offsets[row - 1] == axis.place(tile.len).offset;
         // So many rows follow each other, again and again.
-        let rows = 1 + (1..offsets.len()).take_while(|&row| follows(row)).count();
-        let again =
-            offsets.len().is_multiple_of(rows) && (1..offsets.len()).all(|r| r.is_multiple_of(rows) || follows(r));
+        let together = 1 + (1..offsets.len()).take_while(|&row| follows(row)).count();
+        let again = offsets.len().is_multiple_of(together)
+            && (1..offsets.len()).all(|row| row.is_multiple_of(together) || follows(row));
         let window = axis.spans.sliding().filter(|window| {
             let whole = window.stride == 1 && window.len_out <= window.len_in && window.len_in < SHORT;
-            let all = indices.is_empty() && again && tile.outputs.len() == window.len_out;
+            let all = again && tile.outputs.len() == window.len_out;
             all && whole
-                && (rows - 1) * window.len_in + window.whole().len() >= Clipping::MOST
+                && (together - 1) * window.len_in + window.whole().len() >= Clipping::MOST
                 && !window.whole().is_empty()
         });
         let Some(window) = window else {
@@ -425,10 +419,10 @@ impl Cut<'_> {
         };
         let (row, whole) = (window.len_in, window.whole());
         let (first, tap_step, taps) = axis.taps(whole.start, 0, None);
-        let (to, len) = (whole.start, (rows - 1) * row + whole.len());
+        let (to, len) = (whole.start, (together - 1) * row + whole.len());
         let mut segments = vec![Segment { to, len, first, step: axis.place(1), taps, tap_step }];
         // What would read before the first row and behind the last.
-        let clipped = (0..whole.start).map(|o| (0, o)).chain((whole.end..window.len_out).map(|o| (rows - 1, o)));
+        let clipped = (0..whole.start).map(|o| (0, o)).chain((whole.end..window.len_out).map(|o| (together - 1, o)));
         segments.extend(clipped.map(|(r, o)| {
             let (first, tap_step, taps) = axis.taps(o, 0, None);
             let first = first.after(axis.place(row).times(r));
@@ -440,9 +434,8 @@ impl Cut<'_> {
             (0..window.len_in as isize).contains(&cell)
         };
         let clipping = Some(Clipping { row, on_axis: (0..taps).flat_map(cells).map(on_axis).collect() });
-        let rows: Vec<Place> = places.step_by(rows).collect();
-        let each = offsets.len() / rows.len() * row;
-        Straight { ends: (1..=rows.len()).collect(), rows, segments, clipping, row: each, width: row }
+        let rows: Vec<Place> = places.step_by(together).collect();
+        Straight { ends: (1..=rows.len()).collect(), rows, segments, clipping, row: together * row, width: row }
     }
 
     /// The cells of a row that lie on its axis.

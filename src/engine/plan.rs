@@ -37,6 +37,8 @@ pub(crate) enum Order {
     Any,
     /// In C order, so that the first of equal ones wins.
     C,
+    /// The same, and where that one was is wanted too.
+    Placed,
     /// Straight from the array one after the other into each result; staged in any.
     OneByOne,
     /// In any, but not straight from the array: what is merged is made from cells that were staged.
@@ -271,7 +273,7 @@ impl Plan {
     fn intake(&self) -> Intake {
         if self.divisors[0] != DivisorRule::None || self.order == Order::Staged {
             Intake::Staged
-        } else if self.order != Order::OneByOne && self.slides() && !(self.codes.is_some() && self.goes_straight()) {
+        } else if self.order != Order::OneByOne && self.order != Order::Placed && self.slides() {
             Intake::Slid
         } else if self.order == Order::Any && self.codes.is_none() && self.folds_rows() {
             Intake::Rows
@@ -286,7 +288,7 @@ impl Plan {
     fn slides(&self) -> bool {
         let last = &self.pooled[self.pooled.len() - 1];
         let shared = last.spans.sliding().is_some_and(|window| window.stride == 1);
-        let few = (2..=SLID_TAPS).contains(&last.spans.max_len()) && self.codes != Some(Codes::Sought);
+        let few = (2..=SLID_TAPS).contains(&last.spans.max_len()) && self.codes.is_none();
         few && shared && self.lanes.len == 1 && last.stride_in == 1
     }
 

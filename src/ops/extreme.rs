@@ -63,8 +63,11 @@ fn run<T: Element, const REVERSED: bool>(
         Second::Winners { strides, .. } => strides,
     };
     let codes = matches!(second, Second::Winners { digits, .. } if !digits.is_empty()).then_some(Codes::Won);
-    // Equal integers are the same.
-    let order = if !T::Order::IS_FLOAT && matches!(second, Second::None) { Order::Any } else { Order::C };
+    let order = match second {
+        Second::None if !T::Order::IS_FLOAT => Order::Any, // equal integers are the same
+        Second::None => Order::C,
+        _ => Order::Placed,
+    };
     let plan = solved.plan(x.strides(), [y.strides(), strides], DivisorRule::None, codes, order);
     if let Second::None = second {
         let mut job =

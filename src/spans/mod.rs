@@ -257,6 +257,23 @@ mod tests {
     }
 
     #[test]
+    fn transposed_spans_of_stride_1_slide() {
+        let k = Window::new;
+        for (window, len) in [
+            (k(3).padding(1, 1), 5),
+            (k(3), 7),
+            (k(2).padding(3, 0).dilation(2), 4),
+            (k(4).padding(1, 5), 3),
+            (k(3).dilation(3), 9),
+        ] {
+            let transposed = regular(window.stride(1), len).transposed();
+            let sliding = transposed.sliding().unwrap();
+            assert_eq!(draw(&Spans::Regular(sliding)), draw(&transposed), "{window:?}");
+        }
+        assert_eq!(regular(k(2).stride(2), 6).transposed().sliding(), None);
+    }
+
+    #[test]
     fn windows_as_drawn() {
         let k = Window::new;
         for (window, len, drawing) in [

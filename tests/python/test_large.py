@@ -188,3 +188,65 @@ def test_large_means_keep_their_digits(dtype):
     got = ndpool.pool(x, (x.shape[1],), "avg")[:, 0].astype(np.float64)
     accumulated = 64 * unit_roundoff(np.float64 if x.dtype == np.float64 else np.float32)
     np.testing.assert_allclose(got, want, rtol=unit_roundoff(dtype) + accumulated)
+
+
+def first_winners(x, mode, kernel, stride, padding):
+    """Return the cell of each window that wins: of equal ones, and of NaN, the first in C order."""
+    away = np.inf if mode == "min" else -np.inf
+    padded = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)], constant_values=away)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (2, 3))[:, :, ::stride, ::stride]
+    windows = windows.reshape(*windows.shape[:4], -1)
+    winner = windows.argmin(-1) if mode == "min" else windows.argmax(-1)
+    return np.take_along_axis(windows, winner[..., None], -1)[..., 0]
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("width", [28, 112, 300])
+def test_the_first_of_equal_cells_wins_in_rows_of_every_length(width, stride, dtype, mode):
+    rng = np.random.default_rng(width + stride)
+    for zeros in ([-0.0, 0.0], [-0.0], [0.0], [-0.0, 0.0, 1.0, -1.0]):
+        x = rng.choice(np.array([*zeros, -2.0, 2.0], dtype), (2, 3, 40, width))
+        x[rng.random(x.shape) < 0.6] = zeros[0]
+        if zeros == [-0.0]:
+            x[1, 2, 30, width - 1] = 0.0  # the only one of its sign
+        got = getattr(ndpool, f"{mode}_pool2d")(x, 3, stride, 1)
+        want = first_winners(x, mode, 3, stride, 1)
+        np.testing.assert_array_equal(got, want)
+        np.testing.assert_array_equal(np.signbit(got), np.signbit(want))
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("width", [28, 112, 300])
+def test_the_first_nan_wins_in_rows_of_every_length(width, stride, mode):
+    x = random_array((2, 3, 40, width), np.float32)
+    for place in [(0, 0, 0, 0), (1, 2, 39, width - 1), (1, 0, 20, width - 1), (0, 1, 21, 0), (1, 1, 7, 13)]:
+        x[place] = np.nan
+    x[1, 1, 8, 12] = -np.float32(np.nan)  # a NaN of the other sign, which comes second
+    got = getattr(ndpool, f"{mode}_pool2d")(x, 3, stride, 1)
+    want = first_winners(x, mode, 3, stride, 1)
+    np.testing.assert_array_equal(got, want)
+    assert not np.signbit(got[np.isnan(got)][:-1]).all()
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(want))
+
+
+@pytest.mark.parametrize("mode", ["max", "avg"])
+@pytest.mark.parametrize("padding", [0, 1, 3])
+@pytest.mark.parametrize("width", [5, 16, 20, 70])
+def test_windows_over_rows_without_a_cell_are_filled(width, padding, mode):
+    x = random_array((3, 1, width), np.float64)
+    got = ndpool.pool(x, (2, 3), mode, stride=1, padding=((1, 1), (padding, padding)), dilation=(2, 1), fill_value=7.0)
+    assert got.shape == (3, 1, width + 2 * padding - 2)
+    assert (got == 7.0).all()  # the one row lies between the two of each window
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("dtype", some.FLOATS + [np.dtype(np.uint8), np.dtype(np.int64)], ids=some.dtype_name)
+def test_views_that_skip_cells_are_pooled_like_their_copies(dtype, step):
+    x = random_array((2, 2, 150, 190), dtype)[:, :, ::step, ::step]
+    for kernel, stride in ((2, 2), (3, 1), (3, 2), (4, 4)):
+        for pool in (ndpool.max_pool2d, ndpool.avg_pool2d):
+            got, want = pool(x, kernel, stride), pool(x.copy(), kernel, stride)
+            np.testing.assert_array_equal(got.astype(np.float64), want.astype(np.float64))
