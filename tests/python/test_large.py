@@ -243,7 +243,7 @@ def test_windows_over_rows_without_a_cell_are_filled(width, padding, mode):
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
-@pytest.mark.parametrize("dtype", some.FLOATS + [np.dtype(np.uint8), np.dtype(np.int64)], ids=some.dtype_name)
+@pytest.mark.parametrize("dtype", [*some.FLOATS, np.dtype(np.uint8), np.dtype(np.int64)], ids=some.dtype_name)
 def test_views_that_skip_cells_are_pooled_like_their_copies(dtype, step):
     x = random_array((2, 2, 150, 190), dtype)[:, :, ::step, ::step]
     for kernel, stride in ((2, 2), (3, 1), (3, 2), (4, 4)):
