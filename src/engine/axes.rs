@@ -1,7 +1,7 @@
 //! The axes of a plan: passed through or pooled, joined where their cells lie one after the other.
 
 use crate::kernel::ladder::Ladder;
-use crate::kernel::windows::Place;
+use crate::kernel::source::Place;
 use crate::spans::{Bins, Pattern, Span, Spans};
 
 /// One axis of a request, in the order of the array.

@@ -2,6 +2,7 @@
 
 mod axes;
 mod blocks;
+mod cut;
 mod geometry;
 mod plan;
 mod route;
@@ -21,8 +22,9 @@ use crate::kernel::combine::Into;
 use crate::kernel::dispatch::Level;
 use crate::kernel::finish::{Divisors, Finish, Lower, OutRows};
 use crate::kernel::route::First;
+use crate::kernel::source::{Place, Source};
 use crate::kernel::stage::{Lift, Rows, Stage};
-use crate::kernel::windows::{Clipping, Place, Segment, Source, Windows};
+use crate::kernel::windows::{Clipping, Segment, Windows};
 use crate::parallel::Parallel;
 use crate::reduce::Monoid;
 use crate::strided::Raw;

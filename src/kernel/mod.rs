@@ -1,9 +1,12 @@
 //! The row primitives, each a [`dispatch::Kernel`] that runs over one tile.
 //!
-//! `windows` reduces small windows, and folds rows, straight from the array. For all others,
-//! `stage` brings strided rows of an array into a work buffer; `combine` and `runs` reduce the buffer along one axis, large
-//! windows by way of a `ladder`, windows of pixels with a `sift`, those that begin at every second cell by `alternate`; `finish` writes rows of the result; `route` sends gradients to the cells that won.
+//! `windows` reduces small windows, and slides along or folds rows, straight from the array, whose cells are those of a
+//! `source`; long windows it reads `across`. For all others, `stage` brings strided rows of an array into a work buffer;
+//! `combine` and `runs` reduce the buffer along one axis, large windows by way of a `ladder`, windows of pixels with a `sift`,
+//! those that begin at every second cell by `alternate`; `finish` writes rows of the result; `route` sends gradients to the cells
+//! that won.
 
+pub(crate) mod across;
 pub(crate) mod alternate;
 pub(crate) mod blur;
 pub(crate) mod combine;
@@ -14,6 +17,7 @@ pub(crate) mod math;
 pub(crate) mod route;
 pub(crate) mod runs;
 pub(crate) mod sift;
+pub(crate) mod source;
 pub(crate) mod stage;
 pub(crate) mod terms;
 pub(crate) mod windows;
