@@ -101,11 +101,13 @@ fn alike(spans: &[Span]) -> impl Iterator<Item = (usize, usize, usize)> {
     let mut done = 0;
     std::iter::from_fn(move || {
         let (at, first) = (done, spans.get(done)?);
-        let way = spans.get(at + 1).map_or(1, |next| next.start.wrapping_sub(first.start));
-        let next = |pair: &&[Span]| pair[1].len == first.len && pair[1].start.wrapping_sub(pair[0].start) == way;
-        let alike = 1 + spans[at..].windows(2).take_while(next).count();
+        // Dilation may lead back; such spans are taken one by one.
+        let way = |from: &Span, to: &Span| to.start.checked_sub(from.start).filter(|_| to.len == from.len);
+        let step = spans.get(at + 1).and_then(|next| way(first, next));
+        let pairs = spans[at..].windows(2);
+        let alike = 1 + pairs.take_while(|pair| step.is_some() && way(&pair[0], &pair[1]) == step).count();
         done += alike;
-        Some((at, alike, way))
+        Some((at, alike, step.unwrap_or(1)))
     })
 }
 
@@ -282,7 +284,7 @@ impl Tile<'_> {
                         // Each a row further they are one long run.
                         combine(&taps, first * inner, alike * inner, outputs * inner, Repeat::ONCE);
                     } else {
-                        let again = Repeat { times: alike, from: way.wrapping_mul(inner), to: inner };
+                        let again = Repeat { times: alike, from: way * inner, to: inner };
                         combine(&taps, first * inner, inner, outputs * inner, again);
                     }
                 }
