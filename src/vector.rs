@@ -111,12 +111,19 @@ mod x86 {
 
         #[inline(always)]
         fn zip<T: Copy, const N: usize>(self, a: [T; N], b: [T; N]) -> [[T; N]; 2] {
-            if const { N * size_of::<T>() != 32 } {
-                return Baseline.zip(a, b);
-            }
+            let size = size_of::<T>();
             // SAFETY: the CPU has AVX2, or `self` would not exist; arrays and vectors are of the same size, and the elements of
             // the result are elements of the arguments.
-            unsafe { transmute_copy(&zip_32(size_of::<T>(), transmute_copy(&a), transmute_copy(&b))) }
+            unsafe {
+                match const { N * size_of::<T>() } {
+                    32 => transmute_copy(&zip_32(size, transmute_copy(&a), transmute_copy(&b))),
+                    64 => {
+                        let (a, b): ([__m256i; 2], [__m256i; 2]) = (transmute_copy(&a), transmute_copy(&b));
+                        transmute_copy(&[zip_32(size, a[0], b[0]), zip_32(size, a[1], b[1])])
+                    }
+                    _ => Baseline.zip(a, b),
+                }
+            }
         }
     }
 
@@ -144,7 +151,12 @@ mod x86 {
 
         #[inline(always)]
         fn zip<T: Copy, const N: usize>(self, a: [T; N], b: [T; N]) -> [[T; N]; 2] {
-            self.0.zip(a, b)
+            if const { N != 16 || size_of::<T>() != 4 } {
+                return self.0.zip(a, b);
+            }
+            // SAFETY: the CPU has AVX-512, or `self` would not exist; arrays and vectors are of the same size, and the elements of
+            // the result are elements of the arguments.
+            unsafe { transmute_copy(&zip_64(transmute_copy(&a), transmute_copy(&b))) }
         }
 
         #[inline(always)]
@@ -183,6 +195,15 @@ mod x86 {
             _ => (_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)),
         };
         [_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high)]
+    }
+
+    /// The elements of `a` and `b` in turns, of 4 bytes each.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn zip_64(a: __m512i, b: __m512i) -> [__m512i; 2] {
+        let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+        [_mm512_permutex2var_epi32(a, low, b), _mm512_permutex2var_epi32(a, high, b)]
     }
 
     /// The even elements of `a`, then the odd elements of `b`, each of `size` bytes.

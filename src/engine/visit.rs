@@ -22,6 +22,9 @@ pub(crate) trait Reader<V>: Send + Sync {
 pub(crate) trait Writer<V>: Sync {
     /// Writes elements, `stride` apart.
     fn write(&self, offset: isize, stride: isize, values: &[V]);
+
+    /// Asks for the memory of `n` neighbouring elements that are soon written; there may be nothing to ask for.
+    fn announce(&self, _: isize, _: usize) {}
 }
 
 impl<T: Element, A: Real> Reader<A> for Raw<T> {
@@ -55,6 +58,10 @@ impl<T: Element, A: Real> Writer<A> for Raw<T> {
     fn write(&self, offset: isize, stride: isize, values: &[A]) {
         self.scatter(offset, stride, values.len(), |j| values[j].lower());
     }
+
+    fn announce(&self, offset: isize, n: usize) {
+        self.prefetch::<true>(offset, n);
+    }
 }
 
 impl<T: Element> Writer<i128> for Raw<T> {
@@ -63,6 +70,10 @@ impl<T: Element> Writer<i128> for Raw<T> {
         let float = T::KIND == Kind::Float;
         let number = |value: i128| if float { T::from_i128(value) } else { T::from_i64(value as i64) };
         self.scatter(offset, stride, values.len(), |j| number(values[j]));
+    }
+
+    fn announce(&self, offset: isize, n: usize) {
+        self.prefetch::<true>(offset, n);
     }
 }
 

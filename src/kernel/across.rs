@@ -17,6 +17,23 @@ const FRESH: [bool; 2 * MOST] = {
     fresh
 };
 
+/// The first `N` of some cells as work values, of which note is taken.
+#[inline(always)]
+fn lifted<S: Source, const N: usize>(
+    cells: &[<S::Lift as Lift>::Element],
+    seen: &mut [<S::Lift as Lift>::Watch; N],
+) -> Values<S, N> {
+    let (mut block, mut values) = ([cells[0]; N], [S::Lift::padding(); N]);
+    block.copy_from_slice(&cells[..N]);
+    for l in 0..N {
+        values[l] = S::Lift::lift(block[l]);
+    }
+    for l in 0..N {
+        seen[l] = S::Lift::watch(seen[l], values[l]);
+    }
+    values
+}
+
 /// The cells of one long window.
 pub(crate) struct Across<'a, S, V> {
     pub source: S,
@@ -27,6 +44,45 @@ pub(crate) struct Across<'a, S, V> {
 }
 
 impl<S: Source, V: Vectors> Across<'_, S, V> {
+    /// In lanes, the results of some windows that are not long: block by block of all of them, so that none waits for another.
+    #[inline(always)]
+    pub fn together<M: Monoid<Value = Value<S>>, const N: usize, const R: usize>(
+        &self,
+        bases: [Place; R],
+        seen: &mut [<S::Lift as Lift>::Watch; N],
+    ) -> [Values<S, N>; R] {
+        let merge = |a, b| M::merge((a, M::Tag::default()), (b, M::Tag::default())).0;
+        let mut lanes = [[M::identity().0; N]; R];
+        let fresh = &FRESH[MOST - N + self.taps % N..][..N];
+        for row in self.rows {
+            let mut cells: [&[_]; R] = [&[]; R];
+            for (cells, base) in cells.iter_mut().zip(bases) {
+                let offset = base.offset + row.offset;
+                *cells = self.source.row(offset, self.taps);
+                self.source.prefetch::<true>(offset, self.taps);
+            }
+            let mut at = 0;
+            while at + N <= self.taps {
+                for (cells, lanes) in cells.iter().zip(&mut lanes) {
+                    let values = lifted::<S, N>(&cells[at..at + N], seen);
+                    for l in 0..N {
+                        lanes[l] = merge(lanes[l], values[l]);
+                    }
+                }
+                at += N;
+            }
+            if at < self.taps {
+                for (cells, lanes) in cells.iter().zip(&mut lanes) {
+                    let values = lifted::<S, N>(&cells[self.taps - N..], seen);
+                    for l in 0..N {
+                        lanes[l] = merge(lanes[l], if fresh[l] { values[l] } else { M::identity().0 });
+                    }
+                }
+            }
+        }
+        lanes
+    }
+
     /// `N` cells of a row from a tap on.
     #[inline(always)]
     fn load<const N: usize>(&self, row: Place, tap: usize) -> Values<S, N> {
@@ -42,17 +98,6 @@ impl<S: Source, V: Vectors> Across<'_, S, V> {
         seen: &mut [<S::Lift as Lift>::Watch; N],
     ) -> Values<S, N> {
         let merge = |a, b| M::merge((a, M::Tag::default()), (b, M::Tag::default())).0;
-        let mut lifted = |cells: &[<S::Lift as Lift>::Element]| -> Values<S, N> {
-            let (mut block, mut values) = ([cells[0]; N], [S::Lift::padding(); N]);
-            block.copy_from_slice(&cells[..N]);
-            for l in 0..N {
-                values[l] = S::Lift::lift(block[l]);
-            }
-            for l in 0..N {
-                seen[l] = S::Lift::watch(seen[l], values[l]);
-            }
-            values
-        };
         let mut lanes = [M::identity().0; N];
         for row in self.rows {
             let offset = base.offset + row.offset;
@@ -65,7 +110,7 @@ impl<S: Source, V: Vectors> Across<'_, S, V> {
                 for (at, block) in (offset..).step_by(4 * N).zip(blocks) {
                     self.source.prefetch::<true>(at, 4 * N);
                     for (part, wide) in wide.iter_mut().enumerate() {
-                        let values = lifted(&block[part * N..]);
+                        let values = lifted::<S, N>(&block[part * N..], seen);
                         for l in 0..N {
                             wide[l] = merge(wide[l], values[l]);
                         }
@@ -80,13 +125,13 @@ impl<S: Source, V: Vectors> Across<'_, S, V> {
             self.source.prefetch::<true>(offset + (self.taps - rest.len()) as isize, rest.len());
             let (blocks, rest) = rest.as_chunks::<N>();
             for cells in blocks {
-                let values = lifted(cells);
+                let values = lifted::<S, N>(cells, seen);
                 for l in 0..N {
                     lanes[l] = merge(lanes[l], values[l]);
                 }
             }
             if !rest.is_empty() {
-                let values = lifted(&cells[self.taps - N..]);
+                let values = lifted::<S, N>(&cells[self.taps - N..], seen);
                 let fresh = &FRESH[MOST - N + rest.len()..][..N];
                 for l in 0..N {
                     lanes[l] = merge(lanes[l], if fresh[l] { values[l] } else { M::identity().0 });

@@ -146,8 +146,16 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
         let mut lanes = [[M::identity().0; N]; TOGETHER];
         for begin in (0..segment.len).step_by(TOGETHER) {
             let lanes = &mut lanes[..TOGETHER.min(segment.len - begin)];
-            for (lanes, result) in lanes.iter_mut().zip(begin..) {
-                *lanes = cells.in_lanes::<M, N>(base(result), &mut own);
+            if segment.taps < LONG_WINDOW * N && lanes.len() == TOGETHER {
+                for (lanes, result) in lanes.chunks_exact_mut(AT_A_TIME).zip((begin..).step_by(AT_A_TIME)) {
+                    let mut bases = [Place::default(); AT_A_TIME];
+                    bases.iter_mut().zip(result..).for_each(|(place, result)| *place = base(result));
+                    lanes.copy_from_slice(&cells.together::<M, N, AT_A_TIME>(bases, &mut own));
+                }
+            } else {
+                for (lanes, result) in lanes.iter_mut().zip(begin..) {
+                    *lanes = cells.in_lanes::<M, N>(base(result), &mut own);
+                }
             }
             for (lanes, result) in std::hint::black_box(lanes).iter().zip(begin..) {
                 let value = in_pairs(*lanes, |a, b| M::merge((a, M::Tag::default()), (b, M::Tag::default())).0);
@@ -348,6 +356,9 @@ const LONG_RUN: usize = 4;
 /// from the beginning, to suit the pairs; lanes that are written and read at once are waited for: the mean of a row of 49 takes
 /// 10 ns and not 9.
 const TOGETHER: usize = 8;
+/// Of these, as many as are read block by block in turns, and how many blocks make a window too long for that.
+const AT_A_TIME: usize = 4;
+const LONG_WINDOW: usize = 8;
 
 /// Adds what was seen of a block to what was seen before: once for each block, since it lies in memory.
 #[inline(always)]

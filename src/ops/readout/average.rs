@@ -9,6 +9,7 @@ use crate::engine::Writer;
 use crate::error::Result;
 use crate::kernel::dispatch::{Kernel, Level};
 use crate::parallel::Parallel;
+use crate::reduce::in_pairs;
 use crate::vector::Vectors;
 
 /// How the valid tokens of a sample are averaged.
@@ -21,47 +22,58 @@ pub(crate) enum Average {
     SquareRoot,
 }
 
-/// Adds four rows of tokens by their weights.
-struct AddFour<'a, C> {
-    rows: [&'a [C]; 4],
-    weights: [f64; 4],
+/// Adds `N` rows of tokens, by their weights unless they are of the same weight.
+struct Add<'a, C, const N: usize> {
+    rows: [&'a [C]; N],
+    weights: Option<[f64; N]>,
     sums: &'a mut [f64],
 }
 
-impl<C: Real> Kernel for AddFour<'_, C> {
+impl<C: Real, const N: usize> Kernel for Add<'_, C, N> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vectors>(self, _: V) {
-        let [a, b, c, d] = self.rows;
-        let [of_a, of_b, of_c, of_d] = self.weights;
-        for ((((sum, a), b), c), d) in self.sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-            *sum += (a.to_f64() * of_a + b.to_f64() * of_b) + (c.to_f64() * of_c + d.to_f64() * of_d);
+        let Self { rows, weights, sums } = self;
+        match weights {
+            None => add(rows, sums, |_, x| x),
+            Some(weights) => add(rows, sums, |row, x| x * weights[row]),
         }
     }
 }
 
-/// Adds a row of tokens by its weight.
-struct AddOne<'a, C> {
-    row: &'a [C],
-    weight: f64,
-    sums: &'a mut [f64],
+/// Adds terms in pairs, of which two are added.
+#[inline(always)]
+fn add<C: Real, const N: usize>(rows: [&[C]; N], sums: &mut [f64], term: impl Fn(usize, f64) -> f64) {
+    let rows = rows.map(|row| &row[..sums.len()]);
+    for (channel, sum) in sums.iter_mut().enumerate() {
+        let terms: [f64; N] = std::array::from_fn(|row| term(row, rows[row][channel].to_f64()));
+        *sum += in_pairs(terms, |a, b| a + b);
+    }
 }
 
-impl<C: Real> Kernel for AddOne<'_, C> {
+/// Divides sums.
+struct Divide<'a> {
+    sums: &'a mut [f64],
+    divisor: f64,
+}
+
+impl Kernel for Divide<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vectors>(self, _: V) {
-        for (sum, x) in self.sums.iter_mut().zip(self.row) {
-            *sum += x.to_f64() * self.weight;
-        }
+        self.sums.iter_mut().for_each(|sum| *sum /= self.divisor);
     }
 }
 
 impl Average {
+    fn is_weighted(self) -> bool {
+        self == Self::Weighted
+    }
+
     fn weight(self, token: usize) -> f64 {
-        if self == Self::Weighted { (token + 1) as f64 } else { 1.0 }
+        if self.is_weighted() { (token + 1) as f64 } else { 1.0 }
     }
 
     /// What the sum over each sample is divided by; 1 without valid tokens, so that the result is 0.
@@ -80,7 +92,7 @@ impl Average {
             }
         } else {
             let tokens = tokens as f64;
-            divisors.fill(of_weights(if self == Self::Weighted { tokens * (tokens + 1.0) / 2.0 } else { tokens }));
+            divisors.fill(of_weights(if self.is_weighted() { tokens * (tokens + 1.0) / 2.0 } else { tokens }));
         }
         Ok(divisors)
     }
@@ -99,25 +111,22 @@ impl Average {
             let (sample, channels) = (share.sample, &share.channels);
             let [a, b, c, d] = &mut buffers.rows;
             let (fours, rest) = buffers.tokens.as_chunks::<4>();
+            let weight = |token| self.weight(token);
             for four in fours {
                 let row = |j: usize, scratch| tokens.row((sample, four[j]), channels, scratch);
                 let rows: [&[C]; 4] = [row(0, &mut *a)?, row(1, &mut *b)?, row(2, &mut *c)?, row(3, &mut *d)?];
-                level.run(AddFour { rows, weights: four.map(|token| self.weight(token)), sums });
+                level.run(Add { rows, weights: self.is_weighted().then(|| four.map(weight)), sums });
             }
             for &token in rest {
-                let row = tokens.row((sample, token), channels, a)?;
-                level.run(AddOne { row, weight: self.weight(token), sums });
+                let rows = [tokens.row((sample, token), channels, a)?];
+                level.run(Add { rows, weights: self.is_weighted().then(|| [weight(token)]), sums });
             }
             Ok(())
         };
-        let mut sums = shares.summed(shares.collect(1, mask, parallel, add)?)?;
-        for (sample, (row, divisor)) in sums.chunks_exact_mut(shape[2]).zip(divisors).enumerate() {
-            for sum in &mut *row {
-                *sum /= divisor;
-            }
-            writer.write(sample as isize * strides[0], strides[1], row);
-        }
-        Ok(())
+        shares.sum_up(mask, parallel, add, |sample, channel, sums| {
+            level.run(Divide { sums, divisor: divisors[sample] });
+            writer.write(sample as isize * strides[0] + channel as isize * strides[1], strides[1], sums);
+        })
     }
 
     /// Writes the cotangent of tokens of a shape, from that of the result, `(N, D)` in C order.

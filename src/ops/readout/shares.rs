@@ -97,24 +97,57 @@ impl Shares {
         parallel: &Parallel<'_>,
         task: impl Fn(&mut Buffers<C>, &Share, &mut [f64]) -> Result<()> + Sync,
     ) -> Result<Vec<f64>> {
-        let [samples, tokens, width] = self.shape;
+        let [samples, _, width] = self.shape;
         let mut collected = zeros(samples * self.parts * lanes * width)?;
         let to = Raw::of(&mut collected);
-        self.run(parallel, size_of::<C>(), Buffers::default, |buffers, share| {
+        self.sum(lanes, mask, parallel, task, |share, sums| {
             let n = share.channels.len();
-            let mut sums = std::mem::take(&mut buffers.sums);
-            reserve(&mut sums, lanes * n)?;
-            sums[..lanes * n].fill(0.0);
-            valid(mask, (share.sample, tokens), share.tokens.clone(), &mut buffers.tokens)?;
-            task(buffers, share, &mut sums[..lanes * n])?;
-            for (lane, sums) in sums.chunks_exact(n).take(lanes).enumerate() {
+            for (lane, sums) in sums.chunks_exact(n).enumerate() {
                 let row = (share.sample * self.parts + share.part) * lanes + lane;
                 to.scatter((row * width + share.channels.start) as isize, 1, n, |j| sums[j]);
             }
-            buffers.sums = sums;
-            Ok(())
         })?;
         Ok(collected)
+    }
+
+    /// Has `task` compute `lanes` numbers, from zeros on, for every channel of a share, and `take` do something with them.
+    fn sum<C: Send>(
+        &self,
+        lanes: usize,
+        mask: Option<&[bool]>,
+        parallel: &Parallel<'_>,
+        task: impl Fn(&mut Buffers<C>, &Share, &mut [f64]) -> Result<()> + Sync,
+        take: impl Fn(&Share, &mut [f64]) + Sync,
+    ) -> Result<()> {
+        self.run(parallel, size_of::<C>(), Buffers::default, |buffers, share| {
+            let n = lanes * share.channels.len();
+            let mut sums = std::mem::take(&mut buffers.sums);
+            reserve(&mut sums, n)?;
+            sums[..n].fill(0.0);
+            valid(mask, (share.sample, self.shape[1]), share.tokens.clone(), &mut buffers.tokens)?;
+            task(buffers, share, &mut sums[..n])?;
+            take(share, &mut sums[..n]);
+            buffers.sums = sums;
+            Ok(())
+        })
+    }
+
+    /// Has `task` sum every channel of every part of every sample, and `take` do something with the sums of some channels of a
+    /// sample: with what is summed in one part, in the thread that summed it.
+    pub fn sum_up<C: Send>(
+        &self,
+        mask: Option<&[bool]>,
+        parallel: &Parallel<'_>,
+        task: impl Fn(&mut Buffers<C>, &Share, &mut [f64]) -> Result<()> + Sync,
+        take: impl Fn(usize, usize, &mut [f64]) + Sync,
+    ) -> Result<()> {
+        if self.parts == 1 {
+            let take = |share: &Share, sums: &mut [f64]| take(share.sample, share.channels.start, sums);
+            return self.sum(1, mask, parallel, task, take);
+        }
+        let mut sums = self.summed(self.collect(1, mask, parallel, task)?)?;
+        sums.chunks_exact_mut(self.shape[2].max(1)).enumerate().for_each(|(sample, sums)| take(sample, 0, sums));
+        Ok(())
     }
 
     /// Sums what was collected, in one lane, over the parts of each sample, in order.

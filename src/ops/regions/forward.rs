@@ -15,6 +15,8 @@ use crate::strided::Raw;
 const TILE_BYTES: usize = 64 << 20;
 /// Cells that are brought in together.
 const CELLS: usize = 512;
+/// Values of a patch, at most, whose memory is asked for before they are computed.
+const NEAR: usize = 4096;
 
 /// A forward pass.
 pub(super) struct Forward<'a, W> {
@@ -97,6 +99,12 @@ impl<W: Lane> Forward<'_, W> {
         let rows = wave.bins(self.frame, place, Axis::Height, &patch.rows);
         let columns = wave.bins(self.frame, place, Axis::Width, &patch.columns);
         let bins = self.begin(rows, columns, state)?;
+        if bins * group.lanes <= NEAR {
+            let (strides, lens) = (self.y.1, [patch.rows.len(), patch.columns.len()]);
+            for_runs(patch.offset(number, group, &strides), &strides, lens, group.lanes, |offset, range| {
+                self.y.0.announce(offset, range.len());
+            });
+        }
         let level = Level::current();
         if whole {
             let region = Region { tile: &state.tile, rows, columns };
@@ -223,11 +231,7 @@ impl<W: Lane> Forward<'_, W> {
     fn write(&self, number: usize, group: Group, patch: &Patch, state: &mut State<W>) -> Result<()> {
         let State { values, winners, flat, numbers, .. } = state;
         let strides = self.y.1;
-        let offset = |strides: &Strides| {
-            let at = [number, group.channel_out, patch.rows.start, patch.columns.start];
-            at.iter().zip(strides).map(|(&at, stride)| at as isize * stride).sum::<isize>()
-        };
-        let (lens, base) = ([patch.rows.len(), patch.columns.len()], offset(&strides));
+        let (lens, base) = ([patch.rows.len(), patch.columns.len()], patch.offset(number, group, &strides));
         let bins = lens[0] * lens[1];
         let (values, lanes) = (&values[..bins], group.lanes);
         if strides[1].unsigned_abs() < strides[3].unsigned_abs() {
@@ -245,7 +249,7 @@ impl<W: Lane> Forward<'_, W> {
         }
         let Some((cells, weights)) = self.winners else { return Ok(()) };
         let strides = self.frame.table_strides();
-        let base = offset(&strides);
+        let base = patch.offset(number, group, &strides);
         reserve(numbers, bins * lanes)?;
         for (lane, numbers) in numbers.chunks_exact_mut(bins).enumerate().take(lanes) {
             for (number, winner) in numbers.iter_mut().zip(&*winners) {

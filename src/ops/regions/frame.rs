@@ -61,6 +61,14 @@ pub(super) struct Patch {
     pub columns: Range<usize>,
 }
 
+impl Patch {
+    /// Where its first bin lies, of the first channel of a group and a box's number.
+    pub fn offset(&self, number: usize, group: Group, strides: &Strides) -> isize {
+        let at = [number, group.channel_out, self.rows.start, self.columns.start];
+        at.iter().zip(strides).map(|(&at, stride)| at as isize * stride).sum()
+    }
+}
+
 /// Boxes of one image, by their places in the order.
 pub(super) struct Piece {
     pub image: usize,

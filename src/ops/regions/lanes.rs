@@ -174,15 +174,20 @@ impl<W: Lane> Kernel for Divide<'_, W> {
     #[inline(always)]
     fn run<V: Vectors>(self, _: V) {
         let Region { rows, columns, .. } = *self.region;
+        let (mut last, mut reciprocal) = (1.0, 1.0);
         for (row, values) in rows.0.iter().zip(self.values.chunks_exact_mut(columns.0.len())) {
             for (column, value) in columns.0.iter().zip(values) {
                 let divisor = divisor(row, column);
-                let reciprocal = 1.0 / divisor;
+                if divisor != last {
+                    (last, reciprocal) = (divisor, 1.0 / divisor);
+                }
                 // Where the reciprocal is exact, so is the product with it, and four times as fast.
                 if reciprocal.to_bits().trailing_zeros() >= f64::MANTISSA_DIGITS - 1 {
-                    value.0 = value.0.map(|sum| sum * W::of(reciprocal));
+                    let by = W::of(reciprocal);
+                    value.0.iter_mut().for_each(|sum| *sum = *sum * by);
                 } else {
-                    value.0 = value.0.map(|sum| sum / W::of(divisor));
+                    let by = W::of(divisor);
+                    value.0.iter_mut().for_each(|sum| *sum = *sum / by);
                 }
             }
         }
@@ -199,10 +204,38 @@ impl<W: Lane> Kernel for Transpose<'_, W> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vectors>(self, _: V) {
-        for (lane, into) in self.into.chunks_exact_mut(self.values.len().max(1)).enumerate().take(LANES) {
-            for (into, value) in into.iter_mut().zip(self.values) {
-                *into = value.0[lane];
+    fn run<V: Vectors>(mut self, vectors: V) {
+        // Square blocks, whose rows are vectors.
+        match const { size_of::<W>() } {
+            4 if self.values.len() >= 16 => self.blocks::<V, 16>(vectors),
+            8 if self.values.len() >= 4 => self.blocks::<V, 4>(vectors),
+            _ => self.blocks::<V, 1>(vectors),
+        }
+    }
+}
+
+impl<W: Lane> Transpose<'_, W> {
+    /// Blocks of `N` bins and lanes, at least one. The last block overlaps the one before instead of leaving a tail.
+    #[inline(always)]
+    fn blocks<V: Vectors, const N: usize>(&mut self, vectors: V) {
+        let bins = self.values.len();
+        let lanes = self.into.len() / bins.max(1);
+        for lane in (0..lanes).step_by(N) {
+            for bin in (0..bins).step_by(N).map(|bin| bin.min(bins - N)) {
+                let mut block = [[W::default(); N]; N];
+                for (row, values) in block.iter_mut().zip(&self.values[bin..]) {
+                    row.copy_from_slice(&values.0[lane..lane + N]);
+                }
+                // Rows and columns are exchanged bit by bit of their numbers.
+                for _ in 0..N.ilog2() {
+                    let rows = block;
+                    for (row, turns) in block.chunks_exact_mut(2).enumerate() {
+                        turns.copy_from_slice(&vectors.zip(rows[row], rows[row + N / 2]));
+                    }
+                }
+                for (row, into) in block.iter().zip(self.into[lane * bins..].chunks_exact_mut(bins)) {
+                    into[bin..bin + N].copy_from_slice(row);
+                }
             }
         }
     }
