@@ -6,7 +6,7 @@
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use half::{bf16, f16};
 use ndarray::{ArrayD, ArrayViewD, IxDyn, Slice};
-use ndpool::{Element, Pool, Window};
+use ndpool::{Element, Pool, Regions, Statistic, TokenMode, TokenPool, Unpool, Window};
 
 type Group<'a> = BenchmarkGroup<'a, criterion::measurement::WallTime>;
 
@@ -176,5 +176,48 @@ fn dtypes(criterion: &mut Criterion) {
     time(criterion, "N1", Call::Max, &x.view(), &[square(&[1, 2], 3, 2, 1)]);
 }
 
-criterion_group!(benches, maps, shapes, dtypes);
+/// Times a call that gives a fresh result alone.
+fn fresh<Y>(criterion: &mut Criterion, name: &str, bytes: usize, call: impl Fn() -> Y) {
+    let mut group = criterion.benchmark_group(name);
+    group.throughput(Throughput::Bytes(bytes as u64));
+    group.sample_size(20);
+    group.bench_function("fresh", |b| b.iter(&call));
+    group.finish();
+}
+
+/// NaN left out, maxima put back, tokens, and boxes.
+fn others(criterion: &mut Criterion) {
+    let x = random(&[5490, 5490], |bits| if bits.is_multiple_of(10) { f32::NAN } else { real(bits) });
+    let pool = Pool::blocks(&[2, 2]).omit_nan(true);
+    fresh(criterion, "H4", 4 * (x.len() + 2745 * 2745), || pool.statistic(&x.view(), &Statistic::Mean));
+
+    let x = random(&[4, 64, 256, 256], real);
+    let (y, indices) = Pool::blocks(&[2, 2]).max_with_indices(&x.view()).expect("a cell that fits");
+    let bytes = 4 * (x.len() + y.len()) + size_of::<i64>() * indices.len();
+    fresh(criterion, "U2", bytes, || Unpool::new(&[2, 2]).unpool(&y.view(), &indices.view()));
+
+    let x = random(&[32, 49, 768], real);
+    fresh(criterion, "S1", 4 * (x.len() + 32 * 768), || TokenPool::new().pool(&x.view(), TokenMode::Mean));
+
+    let (x, boxes) = (random(&[1, 256, 50, 68], real), boxes(1000, 68.0 * 16.0, 50.0 * 16.0));
+    let regions = Regions::align([7, 7]).spatial_scale(1.0 / 16.0).sampling_ratio(2);
+    let bytes = 4 * (x.len() + boxes.len() + 1000 * 256 * 7 * 7);
+    fresh(criterion, "Q1", bytes, || regions.apply(&x.view(), &boxes.view()));
+}
+
+/// Boxes of any size, from that of a cell on, in an image that is 16 times as large as its map.
+fn boxes(count: usize, width: f32, height: f32) -> ArrayD<f32> {
+    let mut boxes = random(&[count, 5], real);
+    for mut row in boxes.rows_mut() {
+        row[0] = 0.0;
+        for (axis, len) in [width, height].into_iter().enumerate() {
+            let side = 16.0 + (len - 16.0) * row[3 + axis];
+            row[1 + axis] *= len - side;
+            row[3 + axis] = row[1 + axis] + side;
+        }
+    }
+    boxes
+}
+
+criterion_group!(benches, maps, shapes, dtypes, others);
 criterion_main!(benches);

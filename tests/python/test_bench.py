@@ -12,7 +12,7 @@ import ndpool
 import numpy as np
 import pytest
 from ndpool.bench import peers, reference
-from ndpool.bench.cells import Cell, Window, cells
+from ndpool.bench.cells import BOX, Cell, Regions, Window, cells
 from ndpool.bench.process import EndedError
 from ndpool.bench.record import Figure, Outcome, Problem, Record
 from ndpool.bench.report import markdown, show
@@ -42,8 +42,12 @@ INDICES = dataclasses.replace(TINY, name="indices", direction="indices")
 PULLBACK = dataclasses.replace(TINY, name="pullback", direction="pullback")
 SHARES = dataclasses.replace(MEAN, name="shares", direction="pullback")
 VJP = dataclasses.replace(TINY, name="vjp", direction="vjp")
-FORWARD = (TINY, MEAN, BYTES, HALVED, SEVERAL, SPARSE, VIEW, LAST, SIGNAL, WHOLE)
-ALL = (*FORWARD, INDICES, PULLBACK, SHARES, VJP)
+OMITTED = dataclasses.replace(MEAN, name="omitted", shape=(120, 90), layout="HW", omit=True)
+TOKENS = dataclasses.replace(WHOLE, name="tokens", shape=(3, 7, 10), layout="NLC", windows=(window(7, 7, rank=1),))
+ALIGNED = dataclasses.replace(MEAN, name="aligned", regions=Regions(20, 3, 1 / 8))
+UNPOOLED = dataclasses.replace(MEAN, name="unpooled", mode="max", direction="unpool")
+FORWARD = (TINY, MEAN, BYTES, HALVED, SEVERAL, SPARSE, VIEW, LAST, SIGNAL, WHOLE, OMITTED, TOKENS, ALIGNED)
+ALL = (*FORWARD, INDICES, PULLBACK, SHARES, VJP, UNPOOLED)
 
 HERE = [name for name in ("onnxruntime", "torch") if all(map(importlib.util.find_spec, (name, "onnx")))]
 
@@ -58,13 +62,16 @@ def test_traffic_and_size_are_as_stated(cell):
     base = np.empty(0, cell.kind)
     source = math.prod(cell.input_shape)
     values = 0
-    for one in cell.windows:
+    if cell.regions is not None:
+        ((count, *_),) = cell.output_shapes
+        source, values = source + count * BOX, math.prod(cell.output_shapes[0])
+    for one in () if cell.regions else cell.windows:
         options = {"axis": cell.axes, "stride": one.stride, "padding": one.padding, "dilation": one.dilation}
         shape = ndpool.output_shape(cell.input_shape, one.kernel, **options)
         assert shape in cell.output_shapes
         values += math.prod(shape)
     moved = (source + values) * base.itemsize
-    extra = {"forward": 0, "pullback": 0, "indices": values * 8, "vjp": moved}[cell.direction]
+    extra = {"forward": 0, "pullback": 0, "indices": values * 8, "unpool": values * 8, "vjp": moved}[cell.direction]
     assert cell.traffic == moved + extra
     footprint = cell.traffic * cell.step**2  # what lies between the cells of a view comes along
     limits = {"latency": (0, 1e5), "L2": (1e5, 1.7e6), "L3": (1.7e6, 48e6), "DRAM": (48e6, 1e9)}
@@ -121,6 +128,31 @@ def test_equal_cells_have_several_right_indices_but_one_first():
     assert reference.different(cell, data, (values, indices + 1), (values, indices)) is None
 
 
+def test_windows_of_nothing_but_nan_have_no_mean():
+    data, jobs = prepared(OMITTED)
+    assert 0.05 < np.isnan(data.x).mean() < 0.15
+    data.base[-2:, -2:] = np.nan
+    (means,) = jobs[0].results(jobs[0].call())
+    assert np.isnan(means[-1, -1])
+    assert reference.misplaced(OMITTED, data, (means,), exact=True) is None
+    assert reference.misplaced(OMITTED, data, (np.nan_to_num(means),)) is not None
+    assert reference.different(OMITTED, data, (means,), (means,)) is None
+    assert reference.different(OMITTED, data, (np.nan_to_num(means),), (means,)) is not None
+
+
+def test_boxes_lie_within_the_image_and_are_not_smaller_than_a_cell():
+    numbers, low, high = np.split(ALIGNED.data().boxes, (1, 3), axis=1)
+    assert np.unique(numbers).tolist() == [0, 1]
+    assert (low >= 0).all()
+    assert ((high - low) * ALIGNED.regions.scale >= 1).all()
+    assert (high * ALIGNED.regions.scale <= ALIGNED.spatial[::-1]).all()
+
+
+def test_what_a_library_cannot_do_it_is_not_asked():
+    for cell in (OMITTED, ALIGNED, UNPOOLED):
+        assert peers.prepare("scipy", cell, cell.data(), 1) == []
+
+
 def test_shapes_and_numbers_of_results_are_checked():
     data = TINY.data()
     assert "results" in reference.misplaced(TINY, data, ())
@@ -131,15 +163,18 @@ def test_a_run_has_figures_of_all(monkeypatch):
     monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")  # compiling takes longer than all tests of this file
     heard = set()
     with Bench(["numpy", *HERE], threads=1, rounds=2, seconds=1e-4) as bench:
-        *_, record = bench.measure([TINY, INDICES, PULLBACK], lambda cell, library: heard.add((cell, library)))
+        tried = [TINY, INDICES, PULLBACK, UNPOOLED, OMITTED, ALIGNED]
+        *_, record = bench.measure(tried, lambda cell, library: heard.add((cell, library)))
     assert ("pullback", "numpy") in heard
     for outcome in record.outcomes:
         assert outcome.problems == ()
-        for library in ("ndpool", "numpy", "copy"):
-            figure = outcome.figure(library)
+        figures = {figure.library: figure for figure in outcome.figures}
+        others = {"onnxruntime"} & {*HERE} if outcome.cell == "aligned" else {"numpy"}
+        assert {"ndpool", "copy"} | others <= set(figures)
+        for figure in figures.values():
             assert 0 < figure.least <= figure.median
             assert 1 <= figure.rounds <= 2
-        assert outcome.ratio > 0
+        assert outcome.ratio is None or outcome.ratio > 0
     assert record.outcomes[0].of_copy("out") > 0
     assert {"ndpool", "numpy", *HERE} <= set(record.versions)
     for library in HERE:

@@ -1,7 +1,7 @@
 """``ndpool bench``: how long pooling takes here, and in the other libraries of this machine.
 
 What is measured is in :mod:`ndpool.bench.cells`: real poolings of known networks and fields, forward, with indices and
-backward. How, in :mod:`ndpool.bench.rounds`:
+backward, maxima put back, NaN left out and boxes. How, in :mod:`ndpool.bench.rounds`:
 
 - One process per library (:mod:`ndpool.bench.worker`), all with the same number of threads on the same processors.
   Turns are interleaved: one library after the other, round after round, so that a noisy moment meets all of them. A

@@ -8,17 +8,30 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Mode = Literal["max", "avg"]
 Reach = Literal["window", "adaptive", "global"]
-Direction = Literal["forward", "indices", "pullback", "vjp"]
+Direction = Literal["forward", "indices", "pullback", "vjp", "unpool"]
+Task = Literal["pool", "omit", "unpool", "regions"]
 Size = Literal["latency", "L2", "L3", "DRAM"]
 
 SPATIAL = "DHWL"
+ENDINGS: dict[Direction, str] = {
+    "forward": "",
+    "indices": ", indices",
+    "pullback": ", pullback",
+    "vjp": ", vjp + pullback",
+    "unpool": ", unpool",
+}
 #: Distinct floats: values repeat only this far apart, so no window of the cells meets a tie.
 PERIOD = 1 << 22
+#: The share of NaN among the cells where NaN are omitted: some windows are left without a cell.
+NANS = 0.1
+#: Numbers of a box: which image, and two corners.
+BOX = 5
 
 
 @dataclass(frozen=True)
@@ -57,12 +70,34 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Regions:
+    """Boxes in an image that is ``1 / scale`` times as large, each cut into ``bins`` along every spatial axis."""
+
+    count: int
+    bins: int
+    scale: float
+
+
+@dataclass(frozen=True)
 class Data:
-    """The arrays of a cell: ``x`` is ``base`` or a view of it, ``dy`` the cotangent if one is needed."""
+    """The arrays of a cell: ``x`` is ``base`` or a view of it, ``dy`` the cotangent if one is needed.
+
+    Where maxima are put back, ``dy`` holds those of ``x`` and ``indices`` their places in the plane. ``boxes`` are rows
+    of the number of an image and the corners x1, y1, x2, y2.
+    """
 
     base: Array
     x: Array
-    dy: Array | None
+    dy: Array | None = None
+    indices: Array | None = None
+    boxes: Array | None = None
+
+    @property
+    def given(self) -> tuple[Array, ...]:
+        """What a library is given: ``x`` and what else there is, or maxima and their indices."""
+        if self.indices is not None and self.dy is not None:
+            return self.dy, self.indices
+        return tuple(array for array in (self.x, self.dy, self.boxes) if array is not None)
 
 
 @dataclass(frozen=True)
@@ -71,7 +106,9 @@ class Cell:
 
     There are several windows only where several results of one input are wanted. ``step`` other than 1 means that the
     input is a view that takes every ``step``-th cell along the spatial axes of an array of the given shape. Means count
-    padding as zeros, as they do by default in PyTorch; means of integers are rounded to the integers' dtype.
+    padding as zeros, as they do by default in PyTorch; means of integers are rounded to the integers' dtype. With
+    ``omit`` some cells are NaN and left out. The window of ``regions`` is of the points of a bin, which lie between
+    cells. ``unpool`` makes an array of the given shape of the maxima of its windows, which do not overlap.
     """
 
     name: str
@@ -84,6 +121,17 @@ class Cell:
     size: Size
     reach: Reach = "window"
     step: int = 1
+    omit: bool = False
+    regions: Regions | None = None
+
+    @property
+    def task(self) -> Task:
+        """What a library has to be able to do."""
+        if self.regions is not None:
+            return "regions"
+        if self.direction == "unpool":
+            return "unpool"
+        return "omit" if self.omit else "pool"
 
     @property
     def window(self) -> Window:
@@ -128,6 +176,8 @@ class Cell:
     @property
     def output_shapes(self) -> tuple[tuple[int, ...], ...]:
         """The shape of the values, for each window."""
+        if self.regions is not None:
+            return ((self.regions.count, self.shape[1], *(self.regions.bins,) * self.rank),)
         shapes = []
         for window in self.windows:
             shape = list(self.input_shape)
@@ -138,13 +188,13 @@ class Cell:
 
     @property
     def result_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """The shapes of what a call gives: values, values and indices, gradient, or values and gradient."""
+        """The shapes of what a call gives: values, values and indices, an array like ``x``, or values and gradient."""
         match self.direction:
             case "forward":
                 return self.output_shapes
             case "indices":
                 return self.output_shapes * 2
-            case "pullback":
+            case "pullback" | "unpool":
                 return (self.input_shape,)
             case "vjp":
                 return (*self.output_shapes, self.input_shape)
@@ -154,10 +204,12 @@ class Cell:
         """Bytes that have to be read and written; what a library keeps for its gradient is not counted."""
         values, size = sum(map(math.prod, self.output_shapes)), self.kind.itemsize
         cells = math.prod(self.input_shape)
+        if self.regions is not None:
+            cells += self.regions.count * BOX
         match self.direction:
             case "forward":
                 return (cells + values) * size
-            case "indices":
+            case "indices" | "unpool":
                 return (cells + values) * size + values * 8
             case "pullback":
                 return (values + cells) * size
@@ -168,7 +220,7 @@ class Cell:
     def what(self) -> str:
         """The cell in words: ``max 1x64x112x112 float32 NCHW, 3 /2 p1``."""
         count = f"{len(self.windows)} x " if len(self.windows) > 1 else ""
-        shape = "x".join(map(str, self.shape))
+        shape = "x".join(map(str, self.output_shapes[0] if self.direction == "unpool" else self.shape))
         view = f"[::{self.step}]" if self.step > 1 else ""
         match self.reach:
             case "window":
@@ -177,16 +229,26 @@ class Cell:
                 windows = f"to {_numbers(self.window.lengths(self.spatial))}"
             case "global":
                 windows = "all"
-        ending = {"forward": "", "indices": ", indices", "pullback": ", pullback", "vjp": ", vjp + pullback"}
-        return f"{count}{self.mode} {shape}{view} {self.dtype} {self.layout}, {windows}{ending[self.direction]}"
+        if self.regions is not None:
+            windows = f"{self.regions.count} boxes to {self.regions.bins}, {_numbers(self.window.kernel)} points"
+        omitted = ", NaN omitted" if self.omit else ""
+        ending = ENDINGS[self.direction]
+        return f"{count}{self.mode} {shape}{view} {self.dtype} {self.layout}, {windows}{omitted}{ending}"
 
     def data(self) -> Data:
         """Make the arrays, the same in every process."""
         base = _random(self.shape, self.kind, 1)
+        if self.omit:
+            base[np.random.default_rng(3).random(self.shape) < NANS] = np.nan
         steps = tuple(slice(None, None, self.step if axis in self.axes else 1) for axis in range(base.ndim))
-        backward = self.direction in ("pullback", "vjp")
-        dy = _random(self.output_shapes[0], self.kind, 2) if backward else None
-        return Data(base, base[steps] if self.step > 1 else base, dy)
+        x = base[steps] if self.step > 1 else base
+        if self.direction in ("pullback", "vjp"):
+            return Data(base, x, dy=_random(self.output_shapes[0], self.kind, 2))
+        if self.direction == "unpool":
+            return Data(base, x, *_maxima(self, x))
+        if self.regions is not None:
+            return Data(base, x, boxes=_boxes(self, self.regions))
+        return Data(base, x)
 
 
 def _numbers(values: tuple[int, ...]) -> str:
@@ -202,6 +264,37 @@ def _random(shape: tuple[int, ...], kind: np.dtype[Any], seed: int) -> Array:
     period = min(count, PERIOD)
     values = rng.permutation(period).astype(np.float64) * (2 / period) - 1
     return np.resize(values.astype(kind), shape)
+
+
+def _maxima(cell: Cell, x: Array) -> tuple[Array, Array]:
+    """Find the largest cell of every window and its place in the plane; windows are not padded."""
+    window, steps = cell.window, [slice(None)] * x.ndim
+    for axis, s in zip(cell.axes, window.stride, strict=True):
+        steps[axis] = slice(None, None, s)
+
+    def windows(array: Array) -> Array:
+        covered = sliding_window_view(array, window.kernel, cell.axes)[tuple(steps)]
+        return covered.reshape(*covered.shape[: array.ndim], window.count)
+
+    lengths = [length if axis in cell.axes else 1 for axis, length in enumerate(x.shape)]
+    places = np.broadcast_to(np.arange(math.prod(lengths)).reshape(lengths), x.shape)
+    best = windows(x).argmax(-1, keepdims=True)
+    values, indices = (np.take_along_axis(windows(array), best, -1)[..., 0] for array in (x, places))
+    return values, indices
+
+
+def _boxes(cell: Cell, regions: Regions) -> Array:
+    """Draw boxes of any size within the image.
+
+    Corners are at whole pixels and sides are multiples of the bins, so that float32 holds points and weights exactly.
+    """
+    rng = np.random.default_rng(4)
+    limits = np.array([int(length / regions.scale) for length in reversed(cell.spatial)])
+    least = math.ceil(1 / (regions.scale * regions.bins))  # a box is at least as large as a cell
+    sides = regions.bins * rng.integers(least, limits // regions.bins, (regions.count, cell.rank), endpoint=True)
+    corners = rng.integers(0, limits - sides, endpoint=True)
+    images = rng.integers(cell.shape[0], size=regions.count)
+    return np.column_stack([images, corners, corners + sides]).astype(cell.kind)
 
 
 @cache
@@ -235,6 +328,9 @@ def cells() -> tuple[Cell, ...]:
         _cell("Y1", "max", "1x512x20x20", "NCHW", "5 1 2", size="L2"),
         _cell("Y3", "max", "16x512x20x20", "NCHW", "5 1 2, 9 1 4, 13 1 6"),
         _cell("Y4", "max", "16x256x40x40", "NCHW", "5 1 2", direction="indices"),
+        # segmentation and detection
+        _cell("U2", "max", "4x64x256x256", "NCHW", "2 2 0", direction="unpool"),
+        _cell("Q1", "avg", "1x256x50x68", "NCHW", "2 2 0", regions=Regions(1000, 7, 1 / 16)),
         # signals
         _cell("E1", "max", "64x22x1000", "NCL", "4 4 0", size="L3"),
         _cell("E2", "avg", "64x40x1000", "NCL", "75 15 0", size="L3"),
@@ -246,6 +342,7 @@ def cells() -> tuple[Cell, ...]:
         # satellites, microscopes, photographs
         _cell("H1", "avg", "5490x10980", "HW", "2 2 0", "uint16"),
         _cell("H3", "max", "10980x10980", "HW", "2 2 0", "uint8"),
+        _cell("H4", "avg", "5490x5490", "HW", "2 2 0", omit=True),
         _cell("X1", "avg", "64x1024x1024", "NHW", "2 2 0", "uint16"),
         _cell("X2", "max", "64x512x512", "NHW", "3 1 1"),
         _cell("X3", "max", "4096x4096", "HW", "31 1 15"),
@@ -273,6 +370,8 @@ def _cell(
     size: Size = "DRAM",
     reach: Reach = "window",
     step: int = 1,
+    omit: bool = False,
+    regions: Regions | None = None,
 ) -> Cell:
     """Make a cell of a row; a window is ``kernel stride padding [dilation]``, each for all axes or one by one."""
     rank = sum(letter in SPATIAL for letter in layout)
@@ -283,4 +382,4 @@ def _cell(
 
     geometry = tuple(Window(*map(each, [*window.split(" "), "1"][:4])) for window in windows.split(", "))
     sizes = tuple(map(int, shape.split("x")))
-    return Cell(name, mode, sizes, layout, geometry, dtype, direction, size, reach, step)
+    return Cell(name, mode, sizes, layout, geometry, dtype, direction, size, reach, step, omit, regions)

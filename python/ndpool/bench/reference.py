@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from ndpool.bench.cells import Array, Cell, Data, Window
+    from ndpool.bench.cells import Array, Cell, Data, Regions, Window
 
 PLACES = 200
 #: Cells compared at a time, so that a check needs little memory of its own.
@@ -26,7 +27,7 @@ Place = tuple[int, ...]
 
 def tolerance(cell: Cell, *, exact: bool = False) -> float:
     """Return how far a value may be off; maxima and, with ``exact``, integers may not be off at all."""
-    if cell.mode == "max" and cell.direction in ("forward", "indices"):
+    if cell.mode == "max" and cell.direction in ("forward", "indices", "unpool"):
         return 0.0
     if cell.kind.kind in "iu":
         return 0.0 if exact else 1.0  # halves are rounded up by some, to even by others
@@ -45,12 +46,9 @@ def misplaced(cell: Cell, data: Data, results: tuple[Array, ...], *, exact: bool
     for result, shape in zip(results, shapes, strict=True):
         if result.shape != shape:
             return f"shape {result.shape}, not {shape}"
-    found: list[str | None] = []
-    if cell.direction in ("pullback", "vjp"):
-        found.append(_misplaced_gradient(cell, data, results[-1], exact=exact))
-    if cell.direction != "pullback":
-        rows = zip(cell.windows, results, strict=False)
-        found += [_misplaced_values(cell, data, window, values, exact=exact) for window, values in rows]
+    room = tolerance(cell, exact=exact)
+    rows = zip(results, _expected(cell, data), strict=False)  # what is left are indices
+    found = [_misplaced_values(values, expected, room) for values, expected in rows]
     if cell.direction == "indices":
         found.append(_misplaced_index(cell, data, results[1], exact=exact))
     return next((message for message in found if message is not None), None)
@@ -67,6 +65,8 @@ def different(cell: Cell, data: Data, results: tuple[Array, ...], others: tuple[
             part = slice(start, start + CHUNK)
             off = np.abs(mine[part].astype(np.float64) - theirs[part])
             wrong = ~(off <= (0.0 if indices else room))
+            if cell.omit:
+                wrong &= ~(np.isnan(mine[part]) & np.isnan(theirs[part]))
             if wrong.any():
                 at = start + int(np.argmax(wrong))
                 return f"{mine[at]} at {np.unravel_index(at, result.shape)} where ndpool has {theirs[at]}"
@@ -82,12 +82,25 @@ def _places(shape: tuple[int, ...]) -> Iterator[Place]:
         yield tuple(map(int, numbers))
 
 
-def _misplaced_values(cell: Cell, data: Data, window: Window, values: Array, *, exact: bool) -> str | None:
-    room = tolerance(cell, exact=exact)
+def _expected(cell: Cell, data: Data) -> list[Callable[[Place], float]]:
+    """Return for each result, but indices, what computes a value of it."""
+    if cell.regions is not None:
+        return [partial(_region, cell, data, cell.regions)]
+    values: list[Callable[[Place], float]] = [partial(_value, cell, data, window) for window in cell.windows]
+    match cell.direction:
+        case "forward" | "indices":
+            return values
+        case "pullback" | "unpool":
+            return [partial(_gradient, cell, data)]
+        case "vjp":
+            return [*values, partial(_gradient, cell, data)]
+
+
+def _misplaced_values(values: Array, expected: Callable[[Place], float], room: float) -> str | None:
     for place in _places(values.shape):
-        expected = _value(cell, data, window, place)
-        if not abs(float(values[place]) - expected) <= room:  # a NaN is not either
-            return f"{values[place]} at {place}, not {expected}"
+        value, right = float(values[place]), expected(place)
+        if not (abs(value - right) <= room or (math.isnan(value) and math.isnan(right))):
+            return f"{values[place]} at {place}, not {right}"
     return None
 
 
@@ -96,15 +109,6 @@ def _misplaced_index(cell: Cell, data: Data, indices: Array, *, exact: bool) -> 
         index, first = int(indices[place]), _first(cell, data, place)
         if index != first and (exact or not _ties(cell, data, place, index)):
             return f"index {index} at {place}, not {first}"
-    return None
-
-
-def _misplaced_gradient(cell: Cell, data: Data, gradient: Array, *, exact: bool) -> str | None:
-    room = tolerance(cell, exact=exact)
-    for place in _places(cell.input_shape):
-        expected = _gradient(cell, data, place)
-        if not abs(float(gradient[place]) - expected) <= room:
-            return f"gradient {gradient[place]} at {place}, not {expected}"
     return None
 
 
@@ -123,8 +127,28 @@ def _value(cell: Cell, data: Data, window: Window, place: Place) -> float:
     covered = data.x[_covered(cell, window, place)].astype(np.float64)
     if cell.mode == "max":
         return float(covered.max())
+    if cell.omit:
+        covered = covered[~np.isnan(covered)]
+        return float(covered.mean()) if covered.size else math.nan
     mean = float(covered.sum()) / window.count
     return float(np.rint(mean)) if cell.kind.kind in "iu" else mean
+
+
+def _region(cell: Cell, data: Data, regions: Regions, place: Place) -> float:
+    """Average the points of a bin; beyond the middle of the outer cells an image goes on with their values."""
+    if data.boxes is None:
+        raise ValueError(f"{cell.name} has no boxes")
+    number, channel, *bins = place
+    image, *corners = data.boxes[number].astype(np.float64)
+    lows, highs = corners[cell.rank - 1 :: -1], corners[: cell.rank - 1 : -1]  # of x and y, wanted of y and x
+    mean = data.x[int(image), channel].astype(np.float64)
+    rows = zip(bins, lows, highs, cell.window.kernel, cell.spatial, strict=True)
+    for bin_, low, high, points, length in rows:
+        within = (bin_ + (np.arange(points) + 0.5) / points) / regions.bins
+        at = np.clip(regions.scale * (low + (high - low) * within), 0, length - 1)
+        weights = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(length))).mean(0)
+        mean = np.tensordot(weights, mean, 1)
+    return float(mean)
 
 
 def _first(cell: Cell, data: Data, place: Place) -> int:
@@ -149,7 +173,10 @@ def _ties(cell: Cell, data: Data, place: Place, index: int) -> bool:
 
 
 def _gradient(cell: Cell, data: Data, place: Place) -> float:
-    """Sum the cotangents of the windows that the cell at ``place`` won, or its shares of those that it is in."""
+    """Sum the cotangents of the windows that the cell at ``place`` won, or its shares of those that it is in.
+
+    Maxima that are put back are cotangents of windows that lie side by side.
+    """
     if data.dy is None:
         raise ValueError(f"{cell.name} has no cotangent")
     window, ranges = cell.window, []

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ndpool.bench import peers, reference
-from ndpool.bench.cells import Array, Cell, Data, Window
+from ndpool.bench.cells import Array, Cell, Data, Regions, Window
 
 #: A call that is shorter is warmed up by one that does not count: others have used the caches in the meantime.
 LONG = 0.1
@@ -120,7 +120,8 @@ def _timed(job: peers.Job, count: int) -> float:
 def _cell(fields: dict[str, Any]) -> Cell:
     """Make a cell again of what :func:`dataclasses.asdict` and JSON made of it."""
     windows = tuple(Window(**{name: tuple(values) for name, values in window.items()}) for window in fields["windows"])
-    return Cell(**{**fields, "shape": tuple(fields["shape"]), "windows": windows})
+    regions = None if fields["regions"] is None else Regions(**fields["regions"])
+    return Cell(**{**fields, "shape": tuple(fields["shape"]), "windows": windows, "regions": regions})
 
 
 def _bits(array: Array) -> Array:

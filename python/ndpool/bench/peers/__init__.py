@@ -71,8 +71,14 @@ def version(name: str) -> str:
 
 
 def prepare(name: str, cell: Cell, data: Data, threads: int) -> list[Job]:
-    """Make the jobs of a library for a cell: none if it cannot do it."""
-    jobs: list[Job] = import_module(f"{__name__}.{name}").prepare(cell, data, threads)
+    """Make the jobs of a library for a cell: none if it cannot do it.
+
+    A module that can do more than pool has a tuple of its ``TASKS``.
+    """
+    module = import_module(f"{__name__}.{name}")
+    if cell.task not in getattr(module, "TASKS", ("pool",)):
+        return []
+    jobs: list[Job] = module.prepare(cell, data, threads)
     return jobs
 
 
@@ -84,6 +90,24 @@ def arrays(cell: Cell) -> Callable[[Any], tuple[Array, ...]]:
         return tuple(np.asarray(part).reshape(shape) for part, shape in zip(parts, cell.result_shapes, strict=True))
 
     return results
+
+
+def blocks(cell: Cell) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shape in which windows that lie side by side have axes of their own, and these axes."""
+    shape: list[int] = []
+    within: list[int] = []
+    kernels = dict(zip(cell.axes, cell.window.kernel, strict=True))
+    for axis, length in enumerate(cell.output_shapes[0]):
+        shape.append(length)
+        if axis in kernels:
+            within.append(len(shape))
+            shape.append(kernels[axis])
+    return tuple(shape), tuple(within)
+
+
+def parted(boxes: Array) -> tuple[Array, Array]:
+    """Return the corners of boxes and the numbers of their images, where a library wants them as two arrays."""
+    return boxes[:, 1:].copy(), boxes[:, 0].astype(np.int64)
 
 
 def channels_first(cell: Cell, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""bottleneck: moving windows along one axis after the other."""
+"""bottleneck: moving windows along one axis after the other, and means without NaN of blocks side by side."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import bottleneck
 import numpy as np
 
-from ndpool.bench.peers import Job, arrays
+from ndpool.bench.peers import Job, arrays, blocks
 
 if TYPE_CHECKING:
     from ndpool.bench.cells import Array, Cell, Data, Window
+
+TASKS = ("pool", "omit")
 
 
 def prepare(cell: Cell, data: Data, threads: int) -> list[Job]:
@@ -19,7 +21,17 @@ def prepare(cell: Cell, data: Data, threads: int) -> list[Job]:
     suited = cell.direction == "forward" and cell.dtype == "float32" and cell.reach == "window"
     if not suited or set(cell.window.dilation) != {1}:
         return []
+    if cell.omit:
+        return [Job("reshape", lambda: _omitted(cell, data.x), arrays(cell))] if cell.window.tiled else []
     return [Job("", lambda: [_moved(cell, window, data.x) for window in cell.windows], arrays(cell))]
+
+
+def _omitted(cell: Cell, x: Array) -> Array:
+    """Reduce one axis, as bottleneck does: that of the cells of a window, brought together."""
+    shape, within = blocks(cell)
+    together = np.moveaxis(x.reshape(shape), within, range(-len(within), 0))
+    means: Array = bottleneck.nanmean(together.reshape(-1, cell.window.count), axis=1)
+    return means
 
 
 def _moved(cell: Cell, window: Window, x: Array) -> Array:

@@ -13,6 +13,7 @@ from ndpool.bench.peers import Job
 if TYPE_CHECKING:
     from ndpool.bench.cells import Array, Cell, Data
 
+TASKS = ("pool", "omit", "unpool", "regions")
 #: Bytes below which a second thread costs more than it saves.
 SHARED = 1 << 18
 

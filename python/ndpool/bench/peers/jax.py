@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ndpool.bench.peers import Job, arrays
+from ndpool.bench.peers import Job, arrays, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ndpool.bench.cells import Cell, Data, Window
+
+TASKS = ("pool", "omit")
 
 
 def prepare(cell: Cell, data: Data, threads: int) -> list[Job]:
@@ -25,6 +27,8 @@ def prepare(cell: Cell, data: Data, threads: int) -> list[Job]:
     ways: list[tuple[str, Callable[[Any], Any]]] = [("", lambda x: _forward(cell, x))]
     if all(length % k == 0 for length, k in zip(cell.spatial, cell.window.kernel, strict=True)) and cell.window.tiled:
         ways.append(("reshape", lambda x: _reshape(cell, x)))
+    if cell.omit:
+        ways.pop(0)  # no window leaves cells out
     return [_job(cell, data, variant, forward) for variant, forward in ways]
 
 
@@ -80,20 +84,14 @@ def _windows(cell: Cell, window: Window, x: Any) -> Any:
 
 
 def _reshape(cell: Cell, x: Any) -> Any:
-    x = _viewed(cell, x)
-    shape: list[int] = []
-    within = []
-    kernels = dict(zip(cell.axes, cell.window.kernel, strict=True))
-    for axis, length in enumerate(cell.output_shapes[0]):
-        shape.append(length)
-        if axis in kernels:
-            within.append(len(shape))
-            shape.append(kernels[axis])
-    blocks = x.reshape(shape)
+    shape, within = blocks(cell)
+    split = _viewed(cell, x).reshape(shape)
     if cell.mode == "max":
-        return blocks.max(tuple(within))
-    wide = blocks.astype(jnp.float32) if cell.kind.kind in "iu" else blocks
-    return _rounded(cell, wide.mean(tuple(within)))
+        return split.max(within)
+    if cell.omit:
+        return jnp.nanmean(split, within)
+    wide = split.astype(jnp.float32) if cell.kind.kind in "iu" else split
+    return _rounded(cell, wide.mean(within))
 
 
 def _rounded(cell: Cell, mean: Any) -> Any:

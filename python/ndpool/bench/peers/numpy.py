@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ndpool.bench.peers import Job, arrays
+from ndpool.bench.peers import Job, arrays, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ndpool.bench.cells import Array, Cell, Data, Window
 
+TASKS = ("pool", "omit", "unpool")
 #: Longest window that is taken cell by cell: each is a pass over the array.
 LONGEST = 80
 #: Most cells of a window of which indices are found: as many copies of the array are made.
@@ -29,12 +31,14 @@ def prepare(cell: Cell, data: Data, threads: int) -> list[Job]:
         return [Job("", lambda: _indices(cell, x), results)] if window.count <= MOST else []
     if cell.direction == "pullback":
         return _pullback(cell, data)
+    if cell.direction == "unpool":
+        return [] if cell.channels_last else [Job("", lambda: _unpool(cell, *data.given), results)]
     if cell.direction == "vjp":
         return []
     if cell.reach == "global":
         return [Job("", lambda: getattr(x, _REDUCTION[cell.mode])(cell.axes), results)]
     jobs = []
-    if max(max(w.kernel) for w in cell.windows) <= LONGEST:
+    if max(max(w.kernel) for w in cell.windows) <= LONGEST and not cell.omit:
         ways = [_slices(cell, w) for w in cell.windows]
         jobs.append(Job("", lambda: [way(x) for way in ways], results))
     if window.tiled:
@@ -48,19 +52,20 @@ _REDUCTION = {"max": "max", "avg": "mean"}
 
 def _reshape(cell: Cell) -> Callable[[Array], Array]:
     """Split every pooled axis in two and reduce the second."""
-    shape: list[int] = []
-    within: list[int] = []
-    whole: list[slice] = []
+    shape, within = blocks(cell)
     kernels = dict(zip(cell.axes, cell.window.kernel, strict=True))
-    for axis, length in enumerate(cell.output_shapes[0]):
-        shape.append(length)
-        kernel = kernels.get(axis, 1)
-        whole.append(slice(length * kernel))
-        if axis in kernels:
-            within.append(len(shape))
-            shape.append(kernel)
-    kept, axes, reduction = tuple(whole), tuple(within), _REDUCTION[cell.mode]
-    return lambda x: _rounded(cell, getattr(x[kept].reshape(shape), reduction)(axes))
+    kept = tuple(slice(length * kernels.get(axis, 1)) for axis, length in enumerate(cell.output_shapes[0]))
+    if cell.omit:
+        return lambda x: _omit(x[kept].reshape(shape), within)
+    reduction = _REDUCTION[cell.mode]
+    return lambda x: _rounded(cell, getattr(x[kept].reshape(shape), reduction)(within))
+
+
+def _omit(x: Array, axes: tuple[int, ...]) -> Array:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of windows of nothing but NaN
+        means: Array = np.nanmean(x, axes)
+    return means
 
 
 def _slices(cell: Cell, window: Window) -> Callable[[Array], Array]:
@@ -116,6 +121,14 @@ def _indices(cell: Cell, x: Array) -> tuple[Array, Array]:
     rows = zip(places[1:], cell.spatial[1:], strict=True)
     index: Array = reduce(lambda flat, row: flat * row[1] + row[0], rows, places[0])
     return np.take_along_axis(flat, best[..., None], -1)[..., 0], index
+
+
+def _unpool(cell: Cell, values: Array, indices: Array) -> Array:
+    """Put maxima at their places in planes of zeros."""
+    x = np.zeros(cell.input_shape, values.dtype)
+    planes = values.shape[: -cell.rank]
+    np.put_along_axis(x.reshape(*planes, -1), indices.reshape(*planes, -1), values.reshape(*planes, -1), -1)
+    return x
 
 
 def _pullback(cell: Cell, data: Data) -> list[Job]:

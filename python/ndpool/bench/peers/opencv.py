@@ -28,18 +28,25 @@ def prepare(cell: Cell, data: Data, threads: int) -> list[Job]:
     x, window, results = data.x, cell.window, arrays(cell)
     channels = x.shape[-1] if cell.channels_last else 1
     suited = cell.direction == "forward" and cell.dtype in ("float32", "uint8", "uint16") and cell.step == 1
+    if suited and cell.reach == "global":
+        return [Job("reduce", _reduced(cell, x), results)] if cell.mode == "avg" else []
     if not suited or cell.rank > PLANE or set(window.dilation) != {1} or channels > CHANNELS:
         return []
-    if cell.reach == "global":
-        rows = x.reshape(-1, window.count)
-        whole = cell.mode == "avg" and not cell.channels_last
-        return [Job("reduce", lambda: cv2.reduce(rows, 1, cv2.REDUCE_AVG), results)] if whole else []
     ways: dict[str, Way] = {"": partial(_filter, cell)}
     divided = all(length % k == 0 for length, k in zip(cell.spatial, window.kernel, strict=True))
     if cell.mode == "avg" and window.tiled and divided and channels <= FEW:
         ways["resize"] = partial(_resize, cell)
     images = _images(cell, x)
     return [Job(variant, partial(_pooled, cell, images, way), results) for variant, way in ways.items()]
+
+
+def _reduced(cell: Cell, x: Array) -> Callable[[], Any]:
+    """Reduce rows, or with channels last the columns of one image after the other."""
+    if not cell.channels_last:
+        rows = x.reshape(-1, cell.window.count)
+        return lambda: cv2.reduce(rows, 1, cv2.REDUCE_AVG)
+    images = x.reshape(-1, cell.window.count, x.shape[-1])
+    return partial(_pooled, cell, images, lambda image, _: cv2.reduce(image, 0, cv2.REDUCE_AVG))
 
 
 def _images(cell: Cell, x: Array) -> Array:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - as everybody writes it
 
-from ndpool.bench.peers import Job, channels_first
+from ndpool.bench.peers import Job, blocks, channels_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ndpool.bench.cells import Array, Cell, Data, Window
+
+TASKS = ("pool", "omit", "unpool", "regions")
 
 
 def prepare(cell: Cell, data: Data, threads: int) -> list[Job]:
@@ -29,9 +32,9 @@ def prepare(cell: Cell, data: Data, threads: int) -> list[Job]:
     compilers = [name for name in (os.environ.get("CXX"), "g++", "clang++") if name and shutil.which(name)]
     jobs = []
     for name, memory_format in formats:
-        tensors = [_tensor(cell, array) for array in (data.x, data.dy) if array is not None]
+        tensors = [_tensor(cell, array) for array in data.given]
         if memory_format is not None:
-            tensors = [tensor.contiguous(memory_format=memory_format) for tensor in tensors]
+            tensors = [t.contiguous(memory_format=memory_format) if t.ndim == len(cell.layout) else t for t in tensors]
         function = _function(cell, tensors)
         if function is None:
             return []
@@ -51,8 +54,8 @@ def _function(cell: Cell, tensors: list[Any]) -> Callable[..., Any] | None:
     """Return what is called: with ``x``, with ``dy``, or with both."""
     window, rank, x = cell.window, cell.rank, tensors[0]
     geometry = (window.kernel, window.stride, window.padding)
-    if cell.direction in ("forward", "indices"):
-        return _forward(cell)
+    if cell.direction in ("forward", "indices", "unpool"):
+        return _forward(cell) if cell.task == "pool" else _beyond(cell)
     if rank == 1:
         return None
     aten = torch.ops.aten
@@ -76,8 +79,27 @@ def _function(cell: Cell, tensors: list[Any]) -> Callable[..., Any] | None:
     return lambda dy: backward(dy, x, *zeros_counted)
 
 
+def _beyond(cell: Cell) -> Callable[..., Any] | None:
+    """Return what is called for tasks other than pooling; torchvision has that of regions."""
+    window = cell.window
+    if cell.regions is not None:
+        if find_spec("torchvision") is None:
+            return None
+        from torchvision.ops import roi_align
+
+        args = (cell.regions.bins, cell.regions.scale, window.kernel[0])
+        return lambda x, boxes: roi_align(x, boxes, *args)
+    if cell.direction == "unpool":
+        unpool, geometry = getattr(F, f"max_unpool{cell.rank}d"), (window.kernel, window.stride, window.padding)
+        return lambda y, indices: unpool(y, indices, *geometry, cell.spatial)
+    shape, within = blocks(cell)
+    return lambda x: x.reshape(shape).nanmean(within)
+
+
 def _forward(cell: Cell) -> Callable[[Any], Any]:
     rank, indices = cell.rank, cell.direction == "indices"
+    if cell.layout == "NLC" and cell.reach == "global" and cell.mode == "avg":
+        return lambda x: x.mean(-1)  # tokens, which _tensor has put last
     if cell.reach != "window":
         pool = getattr(F, f"adaptive_{cell.mode}_pool{rank}d")
         bins = cell.window.lengths(cell.spatial)
