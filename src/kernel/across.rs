@@ -20,13 +20,14 @@ const FRESH: [bool; 2 * MOST] = {
 /// The first `N` of some cells as work values, of which note is taken.
 #[inline(always)]
 fn lifted<S: Source, const N: usize>(
+    source: &S,
     cells: &[<S::Lift as Lift>::Element],
     seen: &mut [<S::Lift as Lift>::Watch; N],
 ) -> Values<S, N> {
     let (mut block, mut values) = ([cells[0]; N], [S::Lift::padding(); N]);
     block.copy_from_slice(&cells[..N]);
     for l in 0..N {
-        values[l] = S::Lift::lift(block[l]);
+        values[l] = source.lift(block[l]);
     }
     for l in 0..N {
         seen[l] = S::Lift::watch(seen[l], values[l]);
@@ -64,7 +65,7 @@ impl<S: Source, V: Vectors> Across<'_, S, V> {
             let mut at = 0;
             while at + N <= self.taps {
                 for (cells, lanes) in cells.iter().zip(&mut lanes) {
-                    let values = lifted::<S, N>(&cells[at..at + N], seen);
+                    let values = lifted::<S, N>(&self.source, &cells[at..at + N], seen);
                     for l in 0..N {
                         lanes[l] = merge(lanes[l], values[l]);
                     }
@@ -73,7 +74,7 @@ impl<S: Source, V: Vectors> Across<'_, S, V> {
             }
             if at < self.taps {
                 for (cells, lanes) in cells.iter().zip(&mut lanes) {
-                    let values = lifted::<S, N>(&cells[self.taps - N..], seen);
+                    let values = lifted::<S, N>(&self.source, &cells[self.taps - N..], seen);
                     for l in 0..N {
                         lanes[l] = merge(lanes[l], if fresh[l] { values[l] } else { M::identity().0 });
                     }
@@ -110,7 +111,7 @@ impl<S: Source, V: Vectors> Across<'_, S, V> {
                 for (at, block) in (offset..).step_by(4 * N).zip(blocks) {
                     self.source.prefetch::<true>(at, 4 * N);
                     for (part, wide) in wide.iter_mut().enumerate() {
-                        let values = lifted::<S, N>(&block[part * N..], seen);
+                        let values = lifted::<S, N>(&self.source, &block[part * N..], seen);
                         for l in 0..N {
                             wide[l] = merge(wide[l], values[l]);
                         }
@@ -125,13 +126,13 @@ impl<S: Source, V: Vectors> Across<'_, S, V> {
             self.source.prefetch::<true>(offset + (self.taps - rest.len()) as isize, rest.len());
             let (blocks, rest) = rest.as_chunks::<N>();
             for cells in blocks {
-                let values = lifted::<S, N>(cells, seen);
+                let values = lifted::<S, N>(&self.source, cells, seen);
                 for l in 0..N {
                     lanes[l] = merge(lanes[l], values[l]);
                 }
             }
             if !rest.is_empty() {
-                let values = lifted::<S, N>(&cells[self.taps - N..], seen);
+                let values = lifted::<S, N>(&self.source, &cells[self.taps - N..], seen);
                 let fresh = &FRESH[MOST - N + rest.len()..][..N];
                 for l in 0..N {
                     lanes[l] = merge(lanes[l], if fresh[l] { values[l] } else { M::identity().0 });

@@ -36,6 +36,9 @@ pub(crate) trait Source: Copy {
     /// Whether cells of one window can be asked for as they lie side by side, and not only one cell of many windows.
     const SIDE_BY_SIDE: bool;
 
+    /// An element as a work value.
+    fn lift(&self, x: <Self::Lift as Lift>::Element) -> Value<Self>;
+
     /// Cells of `N` results, from a place on and so many steps further.
     fn load<V: Vectors, const STEP: usize, const N: usize>(
         &self,
@@ -79,6 +82,11 @@ impl<L: Lift> Source for Whole<L> {
     const SIDE_BY_SIDE: bool = true;
 
     #[inline(always)]
+    fn lift(&self, x: L::Element) -> L::Value {
+        L::lift(x)
+    }
+
+    #[inline(always)]
     fn load<V: Vectors, const STEP: usize, const N: usize>(
         &self,
         vectors: V,
@@ -119,6 +127,11 @@ impl<L: Lift, P: Position> Source for Matching<L, P> {
     const SIDE_BY_SIDE: bool = false;
 
     #[inline(always)]
+    fn lift(&self, x: L::Element) -> L::Value {
+        L::lift(x)
+    }
+
+    #[inline(always)]
     fn load<V: Vectors, const STEP: usize, const N: usize>(
         &self,
         vectors: V,
@@ -144,5 +157,80 @@ impl<L: Lift, P: Position> Source for Matching<L, P> {
         self.cells.prefetch::<FURTHER>(offset, cells);
         let ahead = if const { FURTHER } { AHEAD / size_of::<P>() } else { 0 };
         self.codes.prefetch::<false>(offset + ahead as isize, cells);
+    }
+}
+
+/// A function of cells.
+pub(crate) trait OfCells: Copy {
+    fn of<const N: usize>(self, values: [f64; N]) -> [f64; N];
+}
+
+/// A power of each cell.
+#[derive(Clone, Copy)]
+pub(crate) struct Power {
+    /// From 1 to 3.
+    pub exponent: usize,
+    /// What less counts as; without it, absolute values are taken.
+    pub floor: Option<f64>,
+}
+
+impl OfCells for Power {
+    #[inline(always)]
+    fn of<const N: usize>(self, mut values: [f64; N]) -> [f64; N] {
+        match self.floor {
+            None => (0..N).for_each(|l| values[l] = values[l].abs()),
+            Some(floor) => (0..N).for_each(|l| values[l] = if values[l] < floor { floor } else { values[l] }),
+        }
+        match self.exponent {
+            1 => {}
+            2 => (0..N).for_each(|l| values[l] *= values[l]),
+            _ => (0..N).for_each(|l| values[l] = values[l] * values[l] * values[l]),
+        }
+        values
+    }
+}
+
+/// Each cell, less so much.
+#[derive(Clone, Copy)]
+pub(crate) struct Less(pub f64);
+
+impl OfCells for Less {
+    #[inline(always)]
+    fn of<const N: usize>(self, mut values: [f64; N]) -> [f64; N] {
+        (0..N).for_each(|l| values[l] -= self.0);
+        values
+    }
+}
+
+/// A function of the cells of an array.
+#[derive(Clone, Copy)]
+pub(crate) struct Of<F, L: Lift> {
+    pub cells: Whole<L>,
+    pub of: F,
+}
+
+impl<F: OfCells, L: Lift<Value = f64>> Source for Of<F, L> {
+    type Lift = L;
+    const SIDE_BY_SIDE: bool = true;
+
+    #[inline(always)]
+    fn lift(&self, x: L::Element) -> f64 {
+        let [value] = self.of.of([self.cells.lift(x)]);
+        value
+    }
+
+    #[inline(always)]
+    fn load<V: Vectors, const STEP: usize, const N: usize>(&self, vectors: V, place: Place, step: Place) -> [f64; N] {
+        self.of.of(self.cells.load::<V, STEP, N>(vectors, place, step))
+    }
+
+    #[inline(always)]
+    fn row(&self, offset: isize, cells: usize) -> &[L::Element] {
+        self.cells.row(offset, cells)
+    }
+
+    #[inline(always)]
+    fn prefetch<const FURTHER: bool>(&self, offset: isize, cells: usize) {
+        self.cells.prefetch::<FURTHER>(offset, cells);
     }
 }

@@ -266,6 +266,33 @@ impl Monoid for Valid {
     }
 }
 
+/// The sum of cells and that of their squares: for cells that are merged into a result one by one.
+#[derive(Clone, Copy)]
+pub(crate) struct Moments;
+
+impl Monoid for Moments {
+    type Value = f64;
+    type Tag = f64;
+    type Watch = ();
+    const IDEMPOTENT: bool = false;
+    const IN_LANES: bool = false;
+
+    #[inline(always)]
+    fn identity() -> (f64, f64) {
+        (0.0, 0.0)
+    }
+
+    #[inline(always)]
+    fn start(_: f64) -> (f64, f64) {
+        Self::identity()
+    }
+
+    #[inline(always)]
+    fn merge(earlier: (f64, f64), later: (f64, f64)) -> (f64, f64) {
+        (earlier.0 + later.0, earlier.1 + later.0 * later.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Addend;
