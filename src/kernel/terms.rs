@@ -38,7 +38,6 @@ impl<F: Terms> Kernel for ToTerms<'_, F> {
 
     #[inline(always)]
     fn run<V: Vectors>(self, _: V) -> bool {
-        const LANES: usize = 32;
         let mut seen = [0.0; LANES];
         let lanes = self.rows.lanes;
         for row in 0..self.rows.offsets.len() {
@@ -55,20 +54,13 @@ impl<F: Terms> Kernel for ToTerms<'_, F> {
                 }
                 let held = held.start * lanes..held.end * lanes;
                 let (values, seconds) = (&mut values[held.clone()], &mut seconds[held]);
-                let (blocks, rest) = values.as_chunks_mut::<LANES>();
-                let (second_blocks, second_rest) = seconds.as_chunks_mut::<LANES>();
-                for (values, seconds) in blocks.iter_mut().zip(second_blocks) {
+                in_blocks(values, seconds, |_, values, seconds| {
                     for l in 0..LANES {
                         let watched = self.terms.watch(values[l]);
                         seen[l] = if watched > seen[l] { watched } else { seen[l] };
                         (values[l], seconds[l]) = self.terms.of(values[l]);
                     }
-                }
-                for ((value, second), seen) in rest.iter_mut().zip(second_rest).zip(&mut seen) {
-                    let watched = self.terms.watch(*value);
-                    *seen = if watched > *seen { watched } else { *seen };
-                    (*value, *second) = self.terms.of(*value);
-                }
+                });
             }
         }
         self.terms.is_safe(seen.iter().fold(0.0, |most: f64, &seen| most.max(seen)))
@@ -79,7 +71,7 @@ impl<F: Terms> Kernel for ToTerms<'_, F> {
 pub(crate) struct FromTerms<'a, F: Terms> {
     pub terms: F,
     pub values: &'a mut [f64],
-    pub seconds: &'a [F::Second],
+    pub seconds: &'a mut [F::Second],
     /// Rows, and values of each; the positions of results, their phases and lanes.
     pub rows: usize,
     pub row: usize,
@@ -95,47 +87,65 @@ impl<F: Terms> Kernel for FromTerms<'_, F> {
 
     #[inline(always)]
     fn run<V: Vectors>(self, _: V) -> bool {
-        let cells = self.positions.div_ceil(self.phases);
-        let mut good = true;
-        for row in 0..self.rows {
-            let of_row = self.counts.rows.get(row).copied().unwrap_or(1.0);
-            let at = row * self.row..(row + 1) * self.row;
-            let (values, seconds) = (&mut self.values[at.clone()], &self.seconds[at]);
-            if self.counts.positions.is_empty() {
-                good &= lower(self.terms, values, seconds, |_| of_row);
-                continue;
-            }
-            for phase in 0..self.phases {
-                // Phases may end beyond the last result: there nothing is written.
-                let held = self.positions.saturating_sub(phase).div_ceil(self.phases) * self.lanes;
-                let at = phase * cells * self.lanes..phase * cells * self.lanes + held;
-                let position = |i: usize| (i / self.lanes * self.phases + phase) * self.lanes + i % self.lanes;
-                let positions = self.counts.positions;
-                good &= lower(self.terms, &mut values[at.clone()], &seconds[at], |i| of_row * positions[position(i)]);
+        let (cells, counts) = (self.positions.div_ceil(self.phases) * self.lanes, self.counts);
+        let mut bad = [0u64; LANES];
+        for phase in 0..self.phases {
+            // Phases may end beyond the last result: there nothing is written.
+            let held = self.positions.saturating_sub(phase).div_ceil(self.phases) * self.lanes;
+            let positions = counts.positions.chunks(self.lanes).skip(phase).step_by(self.phases);
+            let positions: Vec<f64> = positions.flatten().copied().collect();
+            for row in 0..self.rows {
+                let of_row = counts.rows.get(row).copied().unwrap_or(1.0);
+                let at = row * self.row + phase * cells;
+                let (values, seconds) = (&mut self.values[at..at + held], &mut self.seconds[at..at + held]);
+                in_blocks(values, seconds, |at, values, seconds| {
+                    let positions = positions.get(at..).unwrap_or(&[]);
+                    // As with values, those that fill a block up are the first.
+                    let mut n = [of_row * positions.first().unwrap_or(&1.0); LANES];
+                    for (n, count) in n.iter_mut().zip(positions) {
+                        *n = of_row * count;
+                    }
+                    for l in 0..LANES {
+                        values[l] = self.terms.lower(values[l], seconds[l], n[l]);
+                        bad[l] |= u64::from(values[l].to_bits() == NOT_GOOD.to_bits());
+                    }
+                });
             }
         }
-        good
+        bad.iter().all(|&bad| bad == 0)
     }
 }
 
+/// Values that are worked on together: enough of them that none waits for another.
+const LANES: usize = 16;
+
+/// Calls `each` with every block of a run of values: with its place, and the last one filled up with copies of its first value.
+/// (From one place only, so that it is compiled into the caller, for the caller's CPU level.)
 #[inline(always)]
-fn lower<F: Terms>(terms: F, values: &mut [f64], seconds: &[F::Second], n: impl Fn(usize) -> f64) -> bool {
-    const LANES: usize = 32;
-    let mut bad = [0u64; LANES];
-    let (blocks, rest) = values.as_chunks_mut::<LANES>();
-    let (second_blocks, second_rest) = seconds.as_chunks::<LANES>();
-    let done = blocks.len() * LANES;
-    for (at, (values, seconds)) in blocks.iter_mut().zip(second_blocks).enumerate() {
-        for l in 0..LANES {
-            values[l] = terms.lower(values[l], seconds[l], n(at * LANES + l));
-            bad[l] |= u64::from(values[l].to_bits() == NOT_GOOD.to_bits());
+fn in_blocks<S: Copy>(
+    values: &mut [f64],
+    seconds: &mut [S],
+    mut each: impl FnMut(usize, &mut [f64; LANES], &mut [S; LANES]),
+) {
+    for (at, (values, seconds)) in values.chunks_mut(LANES).zip(seconds.chunks_mut(LANES)).enumerate() {
+        let (mut block, mut second_block) = ([values[0]; LANES], [seconds[0]; LANES]);
+        let whole = values.len() == LANES;
+        if whole {
+            block.copy_from_slice(values);
+            second_block.copy_from_slice(seconds);
+        } else {
+            block[..values.len()].copy_from_slice(values);
+            second_block[..seconds.len()].copy_from_slice(seconds);
+        }
+        each(at * LANES, &mut block, &mut second_block);
+        if whole {
+            values.copy_from_slice(&block);
+            seconds.copy_from_slice(&second_block);
+        } else {
+            values.copy_from_slice(&block[..values.len()]);
+            seconds.copy_from_slice(&second_block[..seconds.len()]);
         }
     }
-    for (l, (value, &second)) in rest.iter_mut().zip(second_rest).enumerate() {
-        *value = terms.lower(*value, second, n(done + l));
-        bad[l] |= u64::from(value.to_bits() == NOT_GOOD.to_bits());
-    }
-    bad.iter().all(|&bad| bad == 0)
 }
 
 /// The NaN that stands for a statistic that its sums are not good enough for.

@@ -193,7 +193,7 @@ impl<F: Straight> Job for Folded<'_, F> {
         let good = level.run(FromTerms {
             terms: self.terms,
             values: &mut from.values,
-            seconds: &from.tags,
+            seconds: &mut from.tags,
             rows: rows.offsets.len(),
             row: rows.row,
             positions: rows.positions,
