@@ -41,6 +41,8 @@ pub(crate) enum Order {
     Placed,
     /// Straight from the array one after the other into each result; staged in any.
     OneByOne,
+    /// All cells of a window at once, straight from the array: staged only where that cannot be.
+    Whole,
     /// In any, but not straight from the array: what is merged is made from cells that were staged.
     Staged,
 }
@@ -273,6 +275,9 @@ impl Plan {
     fn intake(&self) -> Intake {
         if self.divisors[0] != DivisorRule::None || self.order == Order::Staged {
             Intake::Staged
+        } else if self.order == Order::Whole {
+            let straight = self.goes_along_rows() && self.taps() <= TAPS;
+            if straight { Intake::Windows } else { Intake::Staged }
         } else if self.order != Order::OneByOne && self.order != Order::Placed && self.slides() {
             Intake::Slid
         } else if self.order == Order::Any && self.codes.is_none() && self.folds_rows() {
@@ -310,7 +315,7 @@ impl Plan {
     /// runs of cells side by side.
     fn goes_straight(&self) -> bool {
         let last = &self.pooled[self.pooled.len() - 1];
-        let taps: usize = self.pooled.iter().map(|axis| axis.spans.max_len()).fold(1, usize::saturating_mul);
+        let taps = self.taps();
         let cells: usize = self.pooled.iter().map(Pooled::stride).fold(1, usize::saturating_mul);
         let many_lanes = self.lanes.len >= MANY_LANES;
         let long = self.codes != Some(Codes::Sought)
@@ -324,21 +329,29 @@ impl Plan {
         if self.leaps() {
             return true;
         }
-        let along_rows = many_lanes || self.lanes.len == 1 && last.spans.is_periodic(TAPS);
         let shared = match (many_lanes, self.lanes.stride_in, last.stride_in.saturating_mul(last.stride() as isize)) {
             (false, _, 1) => SHARED_TAPS,
             (false, _, 2) | (true, 1 | 2, _) => SHARED_TAPS_APART,
             _ => cells,
         };
-        along_rows && taps <= TAPS && taps <= shared.max(cells)
+        self.goes_along_rows() && taps <= TAPS && taps <= shared.max(cells)
+    }
+
+    /// Cells of a window, at most.
+    fn taps(&self) -> usize {
+        self.pooled.iter().map(|axis| axis.spans.max_len()).fold(1, usize::saturating_mul)
+    }
+
+    /// Whether windows make long segments: in many lanes, or along rows that are not lanes.
+    fn goes_along_rows(&self) -> bool {
+        let last = &self.pooled[self.pooled.len() - 1];
+        self.lanes.len >= MANY_LANES || self.lanes.len == 1 && last.spans.is_periodic(TAPS)
     }
 
     /// Whether windows have many cells in many lanes, none of which neighbours share: each cell a long way from the one before.
     fn leaps(&self) -> bool {
-        let cells = |axis: &Pooled| axis.spans.max_len();
-        let taps: usize = self.pooled.iter().map(cells).fold(1, usize::saturating_mul);
-        let alone = self.pooled.iter().all(|axis| axis.spans.len_out() == 1 || cells(axis) <= axis.stride());
-        self.lanes.len >= MANY_LANES && self.lanes.stride_in == 1 && taps > TAPS && alone
+        let alone = self.pooled.iter().all(|axis| axis.spans.len_out() == 1 || axis.spans.max_len() <= axis.stride());
+        self.lanes.len >= MANY_LANES && self.lanes.stride_in == 1 && self.taps() > TAPS && alone
     }
 
     /// Chooses the largest chunks, fastest axes first, whose staged cells fit a tile; of several row lengths the one that

@@ -17,6 +17,7 @@ pub(crate) mod math;
 pub(crate) mod route;
 pub(crate) mod runs;
 pub(crate) mod sift;
+pub(crate) mod sorted;
 pub(crate) mod source;
 pub(crate) mod stage;
 pub(crate) mod terms;

@@ -4,8 +4,7 @@
 //! among order statistics) is *odd*: its window is visited by itself afterwards.
 #![allow(clippy::needless_bitwise_bool, clippy::needless_range_loop)] // lazy operators are branches; lanes are vectors
 
-use super::rank::Between;
-use super::{Choice, Rank, Statistic};
+use super::{Choice, Network, Rank, Statistic};
 use crate::kernel::math::{cbrt, exp, ln};
 
 /// Windows of a block.
@@ -37,9 +36,8 @@ pub(crate) struct Results {
 #[derive(Clone, Debug)]
 pub(crate) struct InBlocks {
     mode: Mode,
-    /// Of order statistics: comparisons that put the wanted taps in their places, and these places.
-    network: Vec<(usize, usize)>,
-    between: Between,
+    /// Of order statistics.
+    network: Network,
     /// The number of taps that this is for, if it matters.
     taps: Option<usize>,
 }
@@ -52,9 +50,8 @@ enum Mode {
     Quantile,
 }
 
-/// The most taps of a window that is read in blocks, and of one whose taps are sorted.
+/// The most taps of a window that is read in blocks.
 const TAPS: usize = 128;
-const SORTED_TAPS: usize = 32;
 
 impl InBlocks {
     /// A statistic, if windows of `taps` cells can be computed in blocks.
@@ -78,16 +75,12 @@ impl InBlocks {
     }
 
     fn plain(mode: Mode) -> Self {
-        Self { mode, network: Vec::new(), between: Between::default(), taps: None }
+        Self { mode, network: Network::default(), taps: None }
     }
 
     fn quantile(rank: Rank, taps: usize, masked: bool) -> Option<Self> {
-        if masked || taps > SORTED_TAPS {
-            return None;
-        }
-        let between = rank.between(taps);
-        let network = network(taps, &[between.lower, between.upper]);
-        Some(Self { mode: Mode::Quantile, network, between, taps: Some(taps) })
+        let sorted = !masked && taps <= Network::TAPS;
+        sorted.then(|| Self { mode: Mode::Quantile, network: Network::new(rank, taps), taps: Some(taps) })
     }
 
     /// Whether windows of so many taps are computed in blocks.
@@ -123,17 +116,9 @@ impl InBlocks {
     #[inline(always)]
     fn sorted(&self, block: &mut Block) -> (Lane, Lane) {
         let nan = sum(&block.values, |_, x| if x.is_nan() { 1.0 } else { 0.0 });
-        for &(a, b) in &self.network {
-            let (mut low, mut high) = (block.values[a], block.values[b]);
-            for l in 0..LANES {
-                let (x, y) = (low[l], high[l]);
-                (low[l], high[l]) = if y < x { (y, x) } else { (x, y) };
-            }
-            (block.values[a], block.values[b]) = (low, high);
-        }
-        let Between { lower, upper, part } = self.between;
-        let (a, b) = (block.values[lower], block.values[upper]);
-        (map(|l| Rank::blend(a[l], b[l], part)), nan)
+        self.network.sort(&mut block.values);
+        let [a, b] = self.network.places().map(|place| block.values[place]);
+        (map(|l| self.network.blend(a[l], b[l])), nan)
     }
 }
 
@@ -339,62 +324,11 @@ fn powers(
     (map(|l| root(total[l] / divisor(l))), odd)
 }
 
-/// Batcher's merge exchange (Knuth, The Art of Computer Programming 3, 5.2.2 M), without the comparisons that do not bear on
-/// the wanted places.
-fn network(n: usize, wanted: &[usize]) -> Vec<(usize, usize)> {
-    let mut pairs = Vec::new();
-    let top = n.next_power_of_two() / 2;
-    let mut p = top;
-    while p > 0 {
-        let (mut q, mut r, mut d) = (top, 0, p);
-        loop {
-            pairs.extend((0..n.saturating_sub(d)).filter(|i| i & p == r).map(|i| (i, i + d)));
-            if q == p {
-                break;
-            }
-            (d, r) = (q - p, p);
-            q /= 2;
-        }
-        p /= 2;
-    }
-    let mut live = vec![false; n];
-    for &place in wanted {
-        live[place] = true;
-    }
-    let mut needed: Vec<(usize, usize)> = Vec::new();
-    for &(a, b) in pairs.iter().rev() {
-        if live[a] || live[b] {
-            (live[a], live[b]) = (true, true);
-            needed.push((a, b));
-        }
-    }
-    needed.reverse();
-    needed
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::modes::QuantileMethod;
     use crate::modes::statistic::tests::cells;
-
-    #[test]
-    fn networks_put_what_is_wanted_in_its_place() {
-        for n in 1..=SORTED_TAPS {
-            for wanted in 0..n {
-                let mut values: Vec<usize> = (0..n).map(|i| (i * 7 + 3) % n.next_power_of_two() * 5 % 11).collect();
-                let mut sorted = values.clone();
-                sorted.sort_unstable();
-                for (a, b) in network(n, &[wanted]) {
-                    if values[b] < values[a] {
-                        values.swap(a, b);
-                    }
-                }
-                assert_eq!(values[wanted], sorted[wanted], "{n} {wanted}");
-            }
-        }
-        assert!(network(9, &[4]).len() < network(9, &[0, 4, 8]).len());
-    }
 
     #[test]
     fn blocks_are_windows() {

@@ -9,6 +9,7 @@ mod choice;
 mod draw;
 mod exponential;
 mod moments;
+mod network;
 mod power;
 mod rank;
 mod statistic;
@@ -19,6 +20,7 @@ pub use rank::{QuantileMethod, Rank};
 pub use statistic::Statistic;
 
 pub(crate) use block::{Block, InBlocks, LANES, Results};
+pub(crate) use network::{Network, Networks};
 pub(crate) use statistic::Slopes;
 #[cfg(feature = "python")]
 pub(crate) use total::Exact;

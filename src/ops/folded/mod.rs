@@ -17,10 +17,11 @@ use crate::error::Result;
 use crate::kernel::Cells;
 use crate::kernel::dispatch::Level;
 use crate::kernel::finish::Divisors;
+use crate::kernel::sorted::Sorted;
 use crate::kernel::source::{Less, Of, Power, Whole};
 use crate::kernel::stage::{Rows, Stage, ToAddend};
 use crate::kernel::terms::{FromTerms, Terms, ToTerms};
-use crate::modes::Statistic;
+use crate::modes::{Network, Networks, Rank, Statistic};
 use crate::parallel::Parallel;
 use crate::reduce::{Moments, Sum, Valid};
 use crate::strided::{Raw, ViewMut};
@@ -42,6 +43,9 @@ pub(crate) trait Intake: Sync {
 
     /// Sums the cells of small windows, less a shift, and their squares.
     fn moments(&self, level: Level, reading: &Reading<'_>, shift: f64, sums: &mut [f64], squares: &mut [f64]);
+
+    /// Finds an order statistic of windows of a few cells.
+    fn sorted(&self, level: Level, reading: &Reading<'_>, networks: &Networks, into: &mut [f64]);
 }
 
 impl<T: Element> Intake for Raw<T> {
@@ -69,6 +73,11 @@ impl<T: Element> Intake for Raw<T> {
             let source = Of { cells: Whole::<ToAddend<T, f64>>(*self), of: Less(shift) };
             level.run(reading.kernel::<_, Moments>(source, sums, squares));
         }
+    }
+
+    fn sorted(&self, level: Level, reading: &Reading<'_>, networks: &Networks, into: &mut [f64]) {
+        let &Reading { base, rows, ends, segments, row, .. } = reading;
+        level.run(Sorted::<T> { source: Whole(*self), base, rows, ends, segments, row, networks, into });
     }
 }
 
@@ -138,6 +147,7 @@ impl Folding<'_> {
             Statistic::LogMeanExp { r } if of.is_well_scaled() => self.run(LogMeanExp { r }, parallel),
             Statistic::SoftMean { beta } if beta != 0.0 => self.run(SoftMean { beta }, parallel),
             Statistic::Expected => self.run(Expected, parallel),
+            Statistic::Quantile(rank) => self.sorted(rank, parallel),
             Statistic::Variance { ddof, root } if !double => {
                 // Few digits, so that differences from it are exact.
                 let shift = f64::from_bits(origin.to_bits() & !((1 << 44) - 1));
@@ -154,6 +164,47 @@ impl Folding<'_> {
         let job = Folded { terms, intake: self.intake, output: self.output, failed: AtomicBool::new(false) };
         engine::run(&job, &plan, parallel)?;
         Ok(!job.failed.into_inner())
+    }
+}
+
+impl Folding<'_> {
+    /// Writes an order statistic of each window, if windows have few cells.
+    fn sorted(&self, rank: Rank, parallel: &Parallel<'_>) -> Result<bool> {
+        if self.solved.window_cells() > Network::TAPS {
+            return Ok(false);
+        }
+        let plan = self.solved.plan(self.x_strides, [self.y_strides; 2], DivisorRule::None, None, Order::Whole);
+        if plan.intake != engine::Intake::Windows {
+            return Ok(false);
+        }
+        let sorting = Sorting { intake: self.intake, output: self.output, networks: Networks::new(rank) };
+        engine::run(&sorting, &plan, parallel)?;
+        Ok(true)
+    }
+}
+
+/// The job of [`Folding::sorted`].
+struct Sorting<'a> {
+    intake: &'a dyn Intake,
+    output: &'a dyn Outlet<f64>,
+    networks: Networks,
+}
+
+impl Job for Sorting<'_> {
+    type Plain = Sum<f64>;
+    type Exact = Sum<f64>;
+
+    fn stage(&self, _: Level, _: &Staging<'_>, _: &mut Cells<Sum<f64>>) -> bool {
+        unreachable!("a plan of `Intake::Windows` stages nothing")
+    }
+
+    fn windows(&self, level: Level, reading: &Reading<'_>, _: Monoids, into: &mut Cells<Sum<f64>>) -> bool {
+        self.intake.sorted(level, reading, &self.networks, &mut into.values);
+        false
+    }
+
+    fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Sum<f64>>) {
+        self.output.finish(level, finishing, &from.values);
     }
 }
 
