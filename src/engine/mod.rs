@@ -19,6 +19,7 @@ use std::marker::PhantomData;
 use crate::error::{Result, try_vec};
 use crate::kernel::Cells;
 use crate::kernel::combine::Into;
+use crate::kernel::direct::Direct;
 use crate::kernel::dispatch::Level;
 use crate::kernel::finish::{Divisors, Finish, Lower, OutRows};
 use crate::kernel::route::First;
@@ -43,6 +44,12 @@ pub(crate) trait Job: Sync {
     /// staged plans need not know how.
     fn windows(&self, _: Level, _: &Reading<'_>, _: Monoids, _: &mut Cells<Self::Plain>) -> bool {
         unreachable!("a job without this puts pieces together, by a plan of `Plan::split` that is always staged")
+    }
+
+    /// Reduces small windows straight from the array to the result, if it knows how; returns whether they need the exact monoid
+    /// after all, so that it has to be done again.
+    fn direct(&self, _: Level, _: &Reading<'_>, _: &Finishing<'_>) -> Option<bool> {
+        None
     }
 
     /// Hears that results depend on the order of cells, which the plan did not keep. Of no concern to jobs whose plans keep the
@@ -84,6 +91,20 @@ impl Reading<'_> {
     ) -> Windows<'a, S, M> {
         let &Self { base, rows, ends, segments, clipping, row } = self;
         Windows { source, base, rows, ends, segments, clipping, row, into: Into { values, tags } }
+    }
+}
+
+impl<'a> Reading<'a> {
+    /// The kernel that reads them, and writes results to `target`.
+    pub fn direct<S, M, L: Lower>(
+        &self,
+        source: S,
+        target: Raw<L::Element>,
+        finishing: &'a Finishing<'a>,
+    ) -> Direct<'a, S, M, L> {
+        let &Self { base, rows, ends, segments, .. } = self;
+        let (results, divisors) = (finishing.rows[0], finishing.divisors.rows);
+        Direct { source, base, rows, ends, segments, target, results, divisors, monoid: PhantomData }
     }
 }
 

@@ -1,6 +1,7 @@
 //! From axes to a plan: which are pooled, by which pass, in tiles of what size.
 
 use super::axes::{AxisRequest, Codes, Free, Pass, Pooled, coalesce, joined};
+use crate::kernel::direct;
 use crate::kernel::ladder::Ladder;
 use crate::spans::{Pattern, Pieces, Spans};
 
@@ -190,6 +191,16 @@ impl Plan {
         let last = &self.pooled[self.pooled.len() - 1];
         let reads_whole = self.intake == Intake::Windows && self.codes.is_none() && last.stride() == 2;
         reads_whole && last.spans.len_out() >= LONG && self.traffic() >= LARGE && self.folds_rows()
+    }
+
+    /// Whether windows of a few cells can be reduced straight from the array to the result: rows of results lie side by side.
+    pub fn is_direct(&self) -> bool {
+        let last = &self.pooled[self.pooled.len() - 1];
+        let [lane, position] = [self.lanes.strides_out[0], last.strides_out[0]];
+        let side_by_side = self.lanes.len == 1 && position == 1 || lane == 1 && position == self.lanes.len as isize;
+        let few = self.codes.is_none() && last.phases == 1 && self.taps() <= direct::CELLS;
+        let across = last.spans.max_len() >= ACROSS && last.stride_in == 1;
+        self.intake == Intake::Windows && side_by_side && few && !across
     }
 
     /// Whether no result is made of more than one cell.

@@ -122,6 +122,11 @@ struct Tile<'a> {
 
 impl Tile<'_> {
     fn run<J: Job + ?Sized>(&self, job: &J, level: Level, scratch: &mut Scratch<J::Plain>) -> Result<()> {
+        if let Some(special) = self.direct(job, level)
+            && !special
+        {
+            return Ok(());
+        }
         let last = self.geometry.axes.len() - 1;
         let mut cells: Vec<usize> = self.geometry.axes.iter().map(|axis| axis.cells).collect();
         let (special, passes) = match self.plan.intake {
@@ -158,6 +163,20 @@ impl Tile<'_> {
         }
         self.finish(job, level, cells[last] * self.lanes, scratch);
         Ok(())
+    }
+
+    /// Reduces windows straight from the array to the result, where results of a row lie side by side and are divided alike.
+    /// Returns whether they need the exact monoid, if it was done.
+    fn direct<J: Job + ?Sized>(&self, job: &J, level: Level) -> Option<bool> {
+        let Geometry { straight, outputs, divisors, .. } = self.geometry;
+        let straight = straight.as_ref().filter(|_| self.plan.is_direct())?;
+        let &Straight { rows, ends, segments, row, .. } = &straight;
+        // Results that are one row for being single lie anyhow.
+        if ends.len() != outputs[0].len() || !divisors[1].positions.is_empty() {
+            return None;
+        }
+        let reading = Reading { base: self.base.input, rows, ends, segments, clipping: None, row: *row };
+        job.direct(level, &reading, &self.finishing(*row))
     }
 
     /// Reduces rows straight from the array. Returns whether that took the exact monoid, and the values from one row to the next.
@@ -314,9 +333,26 @@ impl Tile<'_> {
 
     /// Writes the tile's results.
     fn finish<J: Job + ?Sized>(&self, job: &J, level: Level, row: usize, scratch: &mut Scratch<J::Plain>) {
+        let Geometry { outputs, firsts, .. } = self.geometry;
+        let mut finishing = self.finishing(row);
+        if row == 1 && outputs[0].len() == self.batch && finishing.divisors.positions.is_empty() && firsts.is_empty() {
+            // Rows of a single result, of one window each, are one row, by one divisor.
+            finishing.rows = [0, 1].map(|r| OutRows {
+                offsets: &outputs[r][..1],
+                positions: self.batch,
+                position_stride: self.plan.inner.strides_out[r],
+                row: self.batch,
+                ..finishing.rows[r]
+            });
+        }
+        job.finish(level, &finishing, &mut scratch.now);
+    }
+
+    /// Where the tile's results go, of which each row has so many.
+    fn finishing(&self, row: usize) -> Finishing<'_> {
         let Geometry { axes, outputs, firsts, position_firsts, divisors, .. } = self.geometry;
         let row_axis = &self.plan.pooled[axes.len() - 1];
-        let mut rows = [0, 1].map(|r| OutRows {
+        let rows = [0, 1].map(|r| OutRows {
             base: self.base.outputs[r],
             offsets: &outputs[r],
             positions: axes[axes.len() - 1].outputs.len(),
@@ -326,28 +362,13 @@ impl Tile<'_> {
             phases: row_axis.phases,
             row,
         });
-        let divisors = divisors[1].divisors();
-        if row == 1 && outputs[0].len() == self.batch && divisors.positions.is_empty() && firsts.is_empty() {
-            // Rows of a single result, of one window each, are one row, by one divisor.
-            rows = [0, 1].map(|r| {
-                let stride = self.plan.inner.strides_out[r];
-                OutRows {
-                    offsets: &outputs[r][..1],
-                    positions: self.batch,
-                    position_stride: stride,
-                    row: self.batch,
-                    ..rows[r]
-                }
-            });
-        }
-        let finishing = Finishing {
+        Finishing {
             rows,
-            divisors,
+            divisors: divisors[1].divisors(),
             coded: self.plan.codes.is_some() && self.plan.intake == Intake::Windows,
             base: self.base.input.index,
             firsts,
             position_firsts,
-        };
-        job.finish(level, &finishing, &mut scratch.now);
+        }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod across;
 pub(crate) mod alternate;
 pub(crate) mod blur;
 pub(crate) mod combine;
+pub(crate) mod direct;
 pub(crate) mod dispatch;
 pub(crate) mod finish;
 pub(crate) mod ladder;

@@ -81,7 +81,7 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
         let mut seen = [<S::Lift as Lift>::Watch::default(); LONG];
         let across =
             |segment: &Segment| const { S::SIDE_BY_SIDE } && segment.tap_step.offset == 1 && segment.taps >= ACROSS;
-        let ahead = self.rows_ahead();
+        let ahead = rows_ahead::<S>(self.segments, self.ends);
         let few = |segment: &&Segment| segment.len < SHORT && !across(segment);
         let mut begin = 0;
         for (row, &end) in self.ends.iter().enumerate() {
@@ -167,14 +167,6 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
             }
         }
         take_note(seen, own);
-    }
-
-    /// How many rows of results later cells are that are [`AHEAD`] bytes further on.
-    #[inline(always)]
-    fn rows_ahead(&self) -> usize {
-        let cells: usize = self.segments.iter().map(|s| s.len * s.step.offset.unsigned_abs()).sum();
-        let rows = self.ends.first().map_or(1, |&rows| rows.max(1));
-        AHEAD / (cells * rows * size_of::<<S::Lift as Lift>::Element>()).max(1)
     }
 
     /// Blocks of results side by side of rows that follow each other.
@@ -362,7 +354,7 @@ const LONG_WINDOW: usize = 8;
 
 /// Adds what was seen of a block to what was seen before: once for each block, since it lies in memory.
 #[inline(always)]
-fn take_note<W: Ord + Copy, const N: usize>(seen: &mut [W], own: [W; N]) {
+pub(super) fn take_note<W: Ord + Copy, const N: usize>(seen: &mut [W], own: [W; N]) {
     let seen = &mut seen[..N];
     for l in 0..N {
         seen[l] = seen[l].max(own[l]);
@@ -377,4 +369,13 @@ fn tags_of<M: Monoid, const N: usize>(place: Place, step: Place) -> [M::Tag; N] 
         *tag = M::Tag::of(step.times(l).after(place).index);
     }
     tags
+}
+
+/// How many rows of results later cells are that are [`AHEAD`] bytes further on.
+#[inline(always)]
+pub(super) fn rows_ahead<S: Source>(segments: &[Segment], ends: &[usize]) -> usize {
+    let cells: usize =
+        segments.iter().map(|s| s.len.saturating_mul(s.step.offset.unsigned_abs())).fold(0, usize::saturating_add);
+    let rows = ends.first().map_or(1, |&rows| rows.max(1));
+    AHEAD / cells.saturating_mul(rows * size_of::<<S::Lift as Lift>::Element>()).max(1)
 }

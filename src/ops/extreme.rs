@@ -234,6 +234,14 @@ impl<T: Element, const REVERSED: bool> Job for Values<T, REVERSED> {
         special && !self.unordered
     }
 
+    fn direct(&self, level: Level, reading: &Reading<'_>, finishing: &Finishing<'_>) -> Option<bool> {
+        if self.unordered {
+            return None;
+        }
+        let source = Whole::<ToOrder<T, REVERSED>>(self.x);
+        Some(level.run(reading.direct::<_, Max<T::Order>, FromOrder<T, REVERSED>>(source, self.y, finishing)))
+    }
+
     fn unsettled(&self) {
         self.failed.store(self.unordered, Relaxed);
     }

@@ -63,8 +63,56 @@ fn run<T: Element, Y: Element, V: Addend>(
 ) -> Result<()> {
     let plan = solved.plan(x.strides(), [y.strides(); 2], lowering.rule(), None, Order::Any);
     let output = Output::<V, Y> { y: y.raw(), mean: lowering != Lowering::Sum, sums: PhantomData };
-    let job: &dyn Job<Plain = Sum<V>, Exact = Sum<V>> = &Forward::<T, V> { x: x.raw(), output: &output };
+    let forward = Forward::<T, V> { x: x.raw(), output: &output };
+    let direct = DirectMean { forward: &forward, y: y.raw() };
+    let goes_directly = const { is_usual::<T, Y>() } && output.mean && plan.is_direct();
+    let job: &dyn Job<Plain = Sum<V>, Exact = Sum<V>> = if goes_directly { &direct } else { &forward };
     engine::run(job, &plan, parallel)
+}
+
+/// Whether elements of type `T` have means of type `Y` unless another is asked for, or it is that which is asked for mostly.
+const fn is_usual<T: Element, Y: Element>() -> bool {
+    is_same(Y::NAME, T::NAME) || is_same(Y::NAME, T::Mean::NAME)
+}
+
+const fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
+}
+
+/// [`Forward`] to means, which knows the type of the result too.
+struct DirectMean<'a, T, V, Y> {
+    forward: &'a Forward<'a, T, V>,
+    y: Raw<Y>,
+}
+
+impl<T: Element, V: Addend, Y: Element> Job for DirectMean<'_, T, V, Y> {
+    type Plain = Sum<V>;
+    type Exact = Sum<V>;
+
+    fn stage(&self, level: Level, staging: &Staging<'_>, into: &mut Cells<Sum<V>>) -> bool {
+        self.forward.stage(level, staging, into)
+    }
+
+    fn windows(&self, level: Level, reading: &Reading<'_>, monoids: Monoids, into: &mut Cells<Sum<V>>) -> bool {
+        self.forward.windows(level, reading, monoids, into)
+    }
+
+    fn direct(&self, level: Level, reading: &Reading<'_>, finishing: &Finishing<'_>) -> Option<bool> {
+        if const { !is_usual::<T, Y>() } {
+            return None;
+        }
+        let source = Whole::<ToAddend<T, V>>(self.forward.x);
+        Some(level.run(reading.direct::<_, Sum<V>, ToMean<V, Y>>(source, self.y, finishing)))
+    }
+
+    fn finish(&self, level: Level, finishing: &Finishing<'_>, from: &mut Cells<Sum<V>>) {
+        self.forward.finish(level, finishing, from);
+    }
 }
 
 /// Sums elements of type `T`; what becomes of the sums is another's business, so that input and output types need not be
