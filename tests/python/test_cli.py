@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import ndpool
@@ -14,49 +13,14 @@ import numpy as np
 import PIL.Image
 import pytest
 import skimage.data
+from command import failed, pixels, process, ran, succeeded, written
 from ndpool.cli import apply
 from ndpool.cli.app import app
 from rich.console import Console
-from typer.testing import CliRunner
 
 COLOURS = skimage.data.astronaut()[:96, :120]
 GREY = skimage.data.camera()[:90, :64]
 FULL = Path("/dev/full")
-
-
-def ran(*arguments):
-    """Run the command in this process."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def succeeded(*arguments):
-    result = ran(*arguments)
-    assert result.exit_code == 0, result.output
-    assert result.stderr == ""
-    return result.stdout
-
-
-def failed(code, *arguments):
-    """Run a command that has to fail; return the one line that it says."""
-    result = ran(*arguments)
-    assert result.exit_code == code, result.output
-    assert not isinstance(result.exception, ValueError | TypeError | OSError)
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("ndpool apply: ")
-    return lines[0].removeprefix("ndpool apply: ")
-
-
-def written(folder, name, array):
-    """Write a file to read from."""
-    path = folder / name
-    np.save(path, array) if path.suffix == ".npy" else PIL.Image.fromarray(array).save(path)
-    return path
-
-
-def pixels(path):
-    with PIL.Image.open(path) as picture:
-        return np.asarray(picture)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -379,12 +343,6 @@ def test_an_interrupted_write_leaves_what_was_there(monkeypatch, tmp_path):
     assert ran("apply", source, target, "-w", "2").exit_code != 0
     assert target.read_text() == "before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "y.npy"]
-
-
-def process(*arguments, **options):
-    """Run the command as a person does; warnings are errors."""
-    command = [sys.executable, "-W", "error", "-m", "ndpool.cli", *map(str, arguments)]
-    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=120, **options)
 
 
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path):

@@ -154,22 +154,35 @@ def result(path: Path, shape: tuple[int, ...], save: dict[str, Any]) -> Iterator
     Raises
     ------
     FileError
-        When the format cannot hold such an array, or the file cannot be written.
+        When the format cannot hold such an array, the file cannot be written, or the parts are not of this shape.
     """
     if is_picture(path):
         parts: list[NDArray[Any]] = []
         yield parts.append
-        _write_picture(path, np.concatenate(parts), save)
+        whole = np.concatenate(parts)
+        _expect_shape(path, whole.shape, shape)
+        _write_picture(path, whole, save)
         return
     with replacing(path) as beside, beside.open("xb") as file:
+        length = 0
 
         def write(part: NDArray[Any]) -> None:
+            nonlocal length
             if file.tell() == 0:
                 header = {"descr": dtype_to_descr(part.dtype), "fortran_order": False, "shape": shape}
                 write_array_header_1_0(file, header)
             file.write(np.ascontiguousarray(part).data)
+            length += len(part)
+            _expect_shape(path, (length, *part.shape[1:]), (length, *shape[1:]))
 
         yield write
+        _expect_shape(path, (length, *shape[1:]), shape)
+
+
+def _expect_shape(path: Path, got: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """Refuse to leave a file whose cells are not those that it announces."""
+    if got != shape:
+        raise FileError(f"{path}: results of shape {got} came where {shape} was to be written")
 
 
 def _write_picture(path: Path, array: NDArray[Any], save: dict[str, Any]) -> None:
