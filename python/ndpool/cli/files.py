@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.format import dtype_to_descr, write_array_header_1_0
+from numpy.lib.format import dtype_to_descr, open_memmap, write_array_header_1_0
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,12 +64,21 @@ def read(path: Path) -> Content:
     """
     try:
         if kind(path) == ARRAY:
-            return Content(np.load(path, mmap_mode="r", allow_pickle=False), picture=False)
+            return Content(_read_array(path), picture=False)
         return _read_picture(path)
     except FileNotFoundError:
         raise FileError(f"{path}: there is no such file") from None
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise FileError(f"{path}: cannot be read: {_line(error)}") from error
+
+
+def _read_array(path: Path) -> NDArray[Any]:
+    try:
+        return open_memmap(path, mode="r")
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # NumPy parses the header as Python
+        raise FileError(f"{path}: cannot be read: is no whole .npy file of numbers") from error
 
 
 def _read_picture(path: Path) -> Content:
