@@ -317,6 +317,49 @@ def test_layers_in_a_row():
     assert repr(nn.Sequential()) == "Sequential()"
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.MaxPool2d(2, return_indices=True),
+        nn.APSPool2d(return_phase=True),
+        nn.AttentionPool(8, return_weights=True),
+        nn.Pool(2, ["max", "min"]),
+        nn.Sequential(nn.MinPool2d(1), nn.MaxPool2d(2, return_indices=True)),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_only_the_last_layer_may_give_a_tuple(layer):
+    says = f"layers: number 1, {type(layer).__name__}, gives a tuple, which only the last one may"
+    with pytest.raises(ValueError) as caught:
+        nn.Sequential(nn.MaxPool2d(1), layer, nn.MaxPool2d(2))
+    assert str(caught.value) == says
+    assert len(nn.Sequential(nn.MaxPool2d(1), layer)) == 2
+
+
+def test_a_layer_that_gives_a_tuple_after_all_is_named():
+    class Twins(nn.Layer):
+        def forward(self, x):
+            return x, x
+
+        def backward(self, dy):
+            return dy
+
+        def output_shape(self, shape):
+            return shape
+
+    x = drawn((1, 1, 4, 4))
+    net = nn.Sequential(Twins(), nn.MaxPool2d(2))
+    with pytest.raises(ValueError, match="layers: number 0, Twins, gives a tuple"):
+        net(x)
+    values, _ = nn.Sequential(nn.MaxPool2d(2), Twins())(x)
+    assert values.shape == (1, 1, 2, 2)
+    net = nn.Sequential(nn.MaxPool2d(2), nn.MaxPool2d(2))
+    net[0].return_indices = True
+    for call in (lambda: net(x), lambda: net.output_shape(x.shape)):
+        with pytest.raises(ValueError, match="layers: number 0, MaxPool2d, gives a tuple"):
+            call()
+
+
 def test_modules_are_there_when_they_are_asked_for():
     code = """
         import sys, ndpool
