@@ -17,7 +17,7 @@ import csv
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
-from math import prod
+from math import isnan, prod
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -340,14 +340,18 @@ def percentages(runs: Sequence[Run], shift: int) -> tuple[float, float]:
     return spread([100 * run.accuracies[SHIFTS.index(shift)] for run in runs])
 
 
+def written(middle: float, deviation: float) -> str:
+    """Write a mean with its standard deviation, if that is known."""
+    return f"{middle:.1f}" + ("" if isnan(deviation) else f" \N{PLUS-MINUS SIGN} {deviation:.1f}")
+
+
 def table(runs: Sequence[Run]) -> str:
-    """Write a table in Markdown: means and standard deviations over the seeds."""
+    """Write a table in Markdown: means and standard deviations over the seeds; of one seed the figures alone."""
     heading = ["head", "downsampling", "parameters", "ms an epoch", "accuracy, %", "shifted by 1", "shifted by 2"]
     lines = [heading, ["---", "---", *["---:"] * 5]]
     for (head, downsampling), of in variants(runs).items():
         measured = [spread([run.milliseconds for run in of]), *(percentages(of, shift) for shift in SHIFTS)]
-        texts = [f"{middle:.1f} \N{PLUS-MINUS SIGN} {deviation:.1f}" for middle, deviation in measured]
-        lines.append([head, downsampling, f"{of[0].parameters:,}", *texts])
+        lines.append([head, downsampling, f"{of[0].parameters:,}", *(written(*figures) for figures in measured)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

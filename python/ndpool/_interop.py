@@ -76,7 +76,9 @@ def _as_tensor(torch: Any, array: np.ndarray[Any, Any]) -> Any:
 
 def as_target(value: Any) -> np.ndarray[Any, Any]:
     """Return `out` as an `ndarray` that shares its memory."""
-    if isinstance(value, np.ma.MaskedArray) or not (isinstance(value, np.ndarray) or hasattr(value, "__dlpack__")):
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError("out: a masked array is not written to: give its data")
+    if not (isinstance(value, np.ndarray) or hasattr(value, "__dlpack__")):
         raise TypeError(f"out: {type(value).__name__} must be an array")
     return as_ndarray("out", value)[0]
 

@@ -133,7 +133,8 @@ def shift_error(
     Returns
     -------
     ndarray of float64
-        A number for each shift: 0 if nothing changes, infinite if a result of nothing but zeros changes.
+        A number for each shift: 0 if nothing changes, infinite if a result of nothing but zeros changes. NaN and
+        infinities that stay are left out.
 
     Raises
     ------
@@ -191,7 +192,7 @@ def equivariance_error(
     Returns
     -------
     ndarray of float64
-        A number for each shift.
+        A number for each shift, as from `shift_error`.
 
     Raises
     ------
@@ -242,17 +243,29 @@ def _measured(
     measure: Callable[[tuple[int, ...], NDArray[Any], NDArray[Any]], float],
 ) -> NDArray[np.float64]:
     """Return the measure of each shift, of `f` of the shifted `x`, and of `f` of `x` where it is."""
+    if not callable(f):
+        raise TypeError(f"f: {f!r} ({type(f).__name__}) must be callable")
     views = _views(x, shifts, axes, border)
-    rest = np.asarray(f(next(views)))
+    rest = _array(f(next(views)))
     if rest.size == 0:
         raise ValueError(f"f: returned an array of shape {rest.shape}, which has no cell")
     measures = []
     for shift, view in zip(shifts, views, strict=True):
-        result = np.asarray(f(view))
+        result = _array(f(view))
         if result.shape != rest.shape:
             raise ValueError(f"f: returned arrays of shapes {rest.shape} and {result.shape}")
         measures.append(measure(shift, result, rest))
     return np.array(measures, np.float64)
+
+
+def _array(returned: Any) -> NDArray[Any]:
+    """Return what `f` returned as an array; a tuple is several results."""
+    if isinstance(returned, tuple):
+        raise TypeError(f"f: returned a tuple of {len(returned)}, and must return one array")
+    try:
+        return np.asarray(returned)
+    except ValueError as error:
+        raise ValueError(f"f: returned a {type(returned).__name__} of which no array can be made: {error}") from error
 
 
 def _views(
@@ -300,6 +313,9 @@ def _distance(result: NDArray[Any], rest: NDArray[Any]) -> float:
     if rest.size == 0:
         raise ValueError("shifts: leave no results that can be compared")
     moved, still = result.astype(np.float64), rest.astype(np.float64)
+    # NaN and infinities that stay do not change, and have no length.
+    stays = _same(moved, still) & ~np.isfinite(still)
+    moved[stays] = still[stays] = 0
     # So that squares of the largest and smallest numbers stay numbers.
     scale = float(max(np.abs(moved).max(), np.abs(still).max()))
     if 0 < scale < math.inf:

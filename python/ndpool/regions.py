@@ -209,7 +209,7 @@ def spatial_pyramid_pool(
     x : array_like
         Of shape `(N, C, H, W)` or `(C, H, W)`; with `layout="channels_last"` `(N, H, W, C)` or `(H, W, C)`.
     levels : sequence of int
-        Bins along height and width of each level. Bins are those of `adaptive_max_pool2d`.
+        Bins along height and width of each of at most 64 levels. Bins are those of `adaptive_max_pool2d`.
     mode : {"max", "avg"}
         The largest cell of a bin, or the mean.
     layout : {"channels_first", "channels_last"}

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 import ndpool
+from ndpool import _viz_checks as checks
 from ndpool import invariance
+from ndpool._interop import as_ndarray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
+    from ndpool._types import Ints
     from ndpool.any_axes import Mode
 
 __all__ = ["diagram", "gallery", "shift_plot"]
@@ -50,7 +53,7 @@ class _Box(NamedTuple):
 
 def diagram(
     x: ArrayLike | None = None,
-    kernel_size: int | tuple[int, int] = 2,
+    kernel_size: Ints = 2,
     modes: Sequence[Mode] = ("max", "avg"),
 ) -> Figure:
     """Draw a small array, its windows in colour, and what pooling makes of them.
@@ -62,7 +65,7 @@ def diagram(
     kernel_size : int or pair of int
         Rows and columns of a window. The windows do not overlap; the array has to be a whole number of them.
     modes : sequence of str
-        What to draw beside the array: names that :func:`ndpool.pool` knows.
+        What to draw beside the array: names that :func:`ndpool.pool` knows, of modes that need no option.
 
     Returns
     -------
@@ -72,8 +75,10 @@ def diagram(
 
     Raises
     ------
+    TypeError
+        When an argument has a wrong type.
     ValueError
-        When ``x`` is not two-dimensional or not a whole number of windows.
+        When ``x`` is not two-dimensional or not a whole number of windows, or a mode is not known.
 
     Examples
     --------
@@ -82,14 +87,15 @@ def diagram(
     >>> [text.get_text() for text in figure.axes[0].texts][-6:]
     ['max', '6', '8', 'average', '3.5', '5.5']
     """
-    cells = np.asarray(TEXTBOOK if x is None else x)
+    modes = checks.known(modes)
+    cells = checks.numbers("x", TEXTBOOK if x is None else x)
     match cells.shape:
         case (height, width):
             pass
         case _:
             raise ValueError(f"x: shape {cells.shape}; a diagram needs two dimensions")
-    rows, columns = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
-    if min(rows, columns) < 1 or height % rows or width % columns:
+    rows, columns = checks.window("kernel_size", kernel_size)
+    if height % rows or width % columns:
         raise ValueError(f"kernel_size: {(rows, columns)} does not divide the shape {cells.shape} into whole windows")
 
     gap = 2.0  # between the array and the results, in cells
@@ -148,7 +154,7 @@ def gallery(
     sizes : sequence of int
         Edges of the square windows, one column each. The windows do not overlap.
     modes : sequence of str
-        One row each: names that :func:`ndpool.pool` knows.
+        One row each: names that :func:`ndpool.pool` knows, of modes that need no option.
     focus : pair of int, optional
         Row and column in the middle of the part whose gradient is shown; by default the middle of the photograph.
 
@@ -158,12 +164,15 @@ def gallery(
         The photograph on the left, with a framed part of it below; a row per mode with the pooled photograph at every
         size and, in the last column, a gradient map of the framed part: the gradient of the sum of the grey photograph
         pooled at the largest size, the stronger the more orange. A maximum or a minimum hands the gradient of a window
-        to the one pixel that won, an average shares it out among all.
+        to the one pixel that won, an average shares it out among all. A mode without a gradient has no map.
 
     Raises
     ------
+    TypeError
+        When an argument has a wrong type.
     ValueError
-        When ``photo`` has neither of the two forms, or is smaller than the largest window.
+        When ``photo`` has neither of the two forms, or is smaller than the largest window; or when a size is below 1, a
+        mode is not known, or there are none of either.
 
     Examples
     --------
@@ -173,15 +182,17 @@ def gallery(
     >>> len(figure.axes)
     14
     """
-    image = np.asarray(photo)
+    modes, edges = checks.known(modes), checks.edges(sizes)
+    image = checks.numbers("photo", photo)
     match image.shape:
         case (height, width) | (height, width, 3):
             pass
         case _:
             raise ValueError(f"photo: shape {image.shape}; a photograph is (height, width) or (height, width, 3)")
-    largest = max(sizes)
+    largest = max(edges)
     if min(height, width) < largest:
         raise ValueError(f"photo: shape {image.shape}; the largest window is {largest}{_TIMES}{largest}")
+    centre = (height // 2, width // 2) if focus is None else checks.pair("focus", focus)
     pixels = image / 255.0 if image.dtype == np.uint8 else image.astype(np.float64)
 
     from matplotlib.figure import Figure
@@ -193,11 +204,11 @@ def gallery(
     block = len(modes) * (row_height + row_gap) - row_gap  # the height of all rows
     between = 0.45  # between the photograph and its part, for the part's title
     left = (block - between) / 2 * width / height
-    columns = len(sizes) + 1
+    columns = len(edges) + 1
     total_width = left + columns * (panel + gap) + 0.75
     total_height = head + block + row_gap
     figure = Figure(figsize=(total_width, total_height), dpi=150, facecolor="white")
-    edges = {"top": 1 - head / total_height, "bottom": row_gap / total_height}
+    ends = {"top": 1 - head / total_height, "bottom": row_gap / total_height}
     whole = GridSpec(
         2,
         1,
@@ -205,7 +216,7 @@ def gallery(
         left=0.1 / total_width,
         right=(left + 0.1) / total_width,
         hspace=2 * between / (block - between),
-        **edges,
+        **ends,
     )
     grid = GridSpec(
         len(modes),
@@ -215,10 +226,10 @@ def gallery(
         right=1 - 0.1 / total_width,
         wspace=gap / panel,
         hspace=row_gap / row_height,
-        **edges,
+        **ends,
     )
 
-    rows, cols = _detail((height, width), largest, focus or (height // 2, width // 2))
+    rows, cols = _detail((height, width), largest, centre)
     axes = figure.add_subplot(whole[0])
     _picture(axes, pixels, f"photograph, {height}{_TIMES}{width}")
     framed = _Box(cols.start - 0.5, rows.start - 0.5, cols.stop - cols.start, rows.stop - rows.start)
@@ -230,19 +241,16 @@ def gallery(
     _window_lines(axes, part.shape[:2], largest)
 
     grey = pixels.reshape(height, width, -1).mean(axis=2)
-    for index, mode in enumerate(modes):
-        for column, size in enumerate(sizes):
-            axes = figure.add_subplot(grid[index, column])
+    for row, mode in enumerate(modes):
+        for column, size in enumerate(edges):
+            axes = figure.add_subplot(grid[row, column])
             pooled = np.asarray(ndpool.pool(pixels, (size, size), mode, axis=(0, 1)))
-            _picture(axes, pooled, f"{size}{_TIMES}{size}" if index == 0 else "")
+            _picture(axes, pooled, f"{size}{_TIMES}{size}" if row == 0 else "")
             if column == 0:
                 axes.set_ylabel(_TITLES.get(mode, mode), fontsize=15, color=_INK, weight="bold", labelpad=8)
-        y, pullback = ndpool.vjp(ndpool.pool, grey, (largest, largest), mode)
-        gradient = np.abs(np.asarray(pullback(np.ones_like(y))))
-        axes = figure.add_subplot(grid[index, columns - 1])
-        _picture(axes, 0.4 + 0.6 * grey[rows, cols], f"gradient, {largest}{_TIMES}{largest}" if index == 0 else "")
-        _heat(axes, gradient[rows, cols])
-        _window_lines(axes, part.shape[:2], largest)
+        axes = figure.add_subplot(grid[row, columns - 1])
+        _gradient_map(axes, grey, (rows, cols), largest, mode)
+        _bare(axes, f"gradient, {largest}{_TIMES}{largest}" if row == 0 else "")
     return figure
 
 
@@ -263,7 +271,7 @@ def shift_plot(
         What to draw, by name: functions of an array that return an array. If not given, the maximum, the mean and the
         first cell (which is a stride and nothing else) of windows of 4x4.
     max_shift : int
-        The largest shift, in pixels.
+        The largest shift, in pixels: not negative, and for ``"crop"`` less than the last axis has cells.
     border : {"wrap", "crop"}
         What comes in at the border: see :mod:`ndpool.invariance`.
 
@@ -274,8 +282,10 @@ def shift_plot(
 
     Raises
     ------
+    TypeError
+        When an argument has a wrong type.
     ValueError
-        When ``functions`` holds none, or the photograph is too small.
+        When ``functions`` holds none, or the photograph is too small for the largest shift.
 
     Examples
     --------
@@ -288,25 +298,27 @@ def shift_plot(
     >>> figure.axes[0].lines[0].get_xdata()
     array([0, 1, 2, 3, 4, 5, 6])
     """
-    x = np.asarray(photo)
+    x, _ = as_ndarray("photo", photo)
     if functions is None:
         functions = {"max": _blocks("max"), "average": _blocks("avg"), "first": _blocks("first")}
-    if not functions:
-        raise ValueError("functions: must hold at least one")
-    shifts = np.arange(max_shift + 1)
+    checks.expect_functions(functions)
+    largest, length = checks.index("max_shift", max_shift), x.shape[-1] if x.ndim else 0
+    if largest > length - (border == "crop"):
+        raise ValueError(f"max_shift: {largest} is too much for the last axis of an array of shape {x.shape}")
+    shifts = np.arange(largest + 1)
 
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7.2, 4.2), dpi=150, facecolor="white", layout="constrained")
     axes = figure.add_subplot()
-    for index, (name, function) in enumerate(functions.items()):
+    for number, (name, function) in enumerate(functions.items()):
         errors = invariance.shift_error(function, x, shifts, border=border)
-        colour = _LINE_COLOURS[index % len(_LINE_COLOURS)]
+        colour = _LINE_COLOURS[number % len(_LINE_COLOURS)]
         axes.plot(shifts, errors, label=name, color=colour, linewidth=2.2, marker="o", clip_on=False)
     axes.set_xlabel("shift to the right, in pixels", fontsize=12, color=_QUIET)
     axes.set_ylabel("change of the result", fontsize=12, color=_QUIET)
-    axes.set_xlim(0, max(max_shift, 1))
+    axes.set_xlim(0, max(largest, 1))
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(colors=_QUIET)
@@ -389,6 +401,19 @@ def _picture(axes: Axes, pixels: NDArray[Any], title: str) -> None:
     shown = np.clip(pixels, 0.0, 1.0)
     axes.imshow(shown, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
     _bare(axes, title)
+
+
+def _gradient_map(axes: Axes, grey: NDArray[Any], part: tuple[slice, slice], size: int, mode: Mode) -> None:
+    """Draw the gradient of the sum of a pooled picture over a part of it, or say that the mode has none."""
+    try:
+        y, pullback = ndpool.vjp(ndpool.pool, grey, (size, size), mode)
+    except TypeError:  # pooling itself has succeeded
+        axes.text(0.5, 0.5, "no gradient", ha="center", va="center", transform=axes.transAxes, color=_QUIET)
+        return
+    gradient = np.abs(np.asarray(pullback(np.ones_like(y))))
+    _picture(axes, 0.4 + 0.6 * grey[part], "")
+    _heat(axes, gradient[part])
+    _window_lines(axes, grey[part].shape, size)
 
 
 def _heat(axes: Axes, gradient: NDArray[Any]) -> None:

@@ -91,9 +91,7 @@ pub(super) fn items<'py>(argument: &str, value: &Bound<'py, PyAny>) -> PyResult<
         && let Ok(n) = value.len()
         && n > AXES
     {
-        return Err(PyValueError::new_err(format!(
-            "{argument}: a sequence of {n} values is longer than any array has axes"
-        )));
+        return Err(PyValueError::new_err(format!("{argument}: a sequence of {n} values must have at most {AXES}")));
     }
     if let Ok(tuple) = value.cast::<PyTuple>() {
         return Ok(Some(tuple.iter().collect()));

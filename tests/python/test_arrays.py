@@ -92,6 +92,8 @@ def test_a_masked_array_is_never_read_through_its_mask():
     ):
         with pytest.raises((TypeError, ValueError)):
             call()
+    with pytest.raises(TypeError, match="out: a masked array is not written to"):
+        ndpool.max_pool2d(X, 2, out=np.ma.masked_array(WANT.copy()))
 
 
 class Dlpack:

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import ndpool
@@ -14,49 +13,14 @@ import numpy as np
 import PIL.Image
 import pytest
 import skimage.data
+from command import failed, pixels, process, ran, succeeded, written
 from ndpool.cli import apply
 from ndpool.cli.app import app
 from rich.console import Console
-from typer.testing import CliRunner
 
 COLOURS = skimage.data.astronaut()[:96, :120]
 GREY = skimage.data.camera()[:90, :64]
 FULL = Path("/dev/full")
-
-
-def ran(*arguments):
-    """Run the command in this process."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def succeeded(*arguments):
-    result = ran(*arguments)
-    assert result.exit_code == 0, result.output
-    assert result.stderr == ""
-    return result.stdout
-
-
-def failed(code, *arguments):
-    """Run a command that has to fail; return the one line that it says."""
-    result = ran(*arguments)
-    assert result.exit_code == code, result.output
-    assert not isinstance(result.exception, ValueError | TypeError | OSError)
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("ndpool apply: ")
-    return lines[0].removeprefix("ndpool apply: ")
-
-
-def written(folder, name, array):
-    """Write a file to read from."""
-    path = folder / name
-    np.save(path, array) if path.suffix == ".npy" else PIL.Image.fromarray(array).save(path)
-    return path
-
-
-def pixels(path):
-    with PIL.Image.open(path) as picture:
-        return np.asarray(picture)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -316,6 +280,13 @@ def test_a_wrong_file_is_one_line_and_code_1(tmp_path):
     missing, text, empty = tmp_path / "missing.npy", tmp_path / "text.png", tmp_path / "empty.npy"
     text.write_text("no picture")
     empty.write_bytes(b"")
+    junk, archive, header = tmp_path / "junk.npy", tmp_path / "archive.npy", tmp_path / "header.npy"
+    junk.write_text("no array")
+    with archive.open("wb") as file:
+        np.savez(file, x=np.ones(3))
+    header.write_bytes(written(tmp_path, "x.npy", np.ones((2, 3))).read_bytes().replace(b"(2, 3)", b"(2, 3("))
+    part = tmp_path / "part.npy"
+    part.write_bytes((tmp_path / "x.npy").read_bytes()[:-1])
     objects, cut, pages = tmp_path / "objects.npy", tmp_path / "cut.png", tmp_path / "pages.tif"
     np.save(objects, np.array([{}], object), allow_pickle=True)
     cut.write_bytes(written(tmp_path, "whole.png", COLOURS).read_bytes()[:2000])
@@ -324,8 +295,8 @@ def test_a_wrong_file_is_one_line_and_code_1(tmp_path):
     for source, says in [
         (missing, "there is no such file"),
         (text, "cannot be read: "),
-        (empty, "cannot be read: "),
-        (objects, "cannot be read: "),
+        *((path, "cannot be read: is no whole .npy file of numbers") for path in (empty, junk, archive, header, part)),
+        (objects, "cannot be read: is no whole .npy file of numbers"),
         (cut, "cannot be read: "),
         (pages, "holds 3 pictures"),
     ]:
@@ -359,6 +330,33 @@ def test_a_name_of_no_format_is_code_2(tmp_path):
     assert "holds a single number" in failed(2, "apply", scalar, tmp_path / "y.npy", "-w", "2")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["apply", "x.npy", "y.npy"], "Missing option '--window'"),
+        (["apply", "x.npy", "-w", 2], "Missing argument 'OUT'"),
+        (["apply", "x.npy", "y.npy", "z.npy", "-w", 2], "Got unexpected extra argument"),
+        (["apply", "x.npy", "y.npy", "-w", 2, "--pad", 1], "No such option"),
+        (["apply", "x.npy", "y.npy", "-w"], "Option '-w' requires an argument"),
+        (["apply", "x.npy", "y.npy", "-w", 2, "--min-count", "one"], "Invalid value for '--min-count'"),
+        (["demo", "--seconds", -1], "Invalid value for '--seconds'"),
+        (["bench", "--threads", 0], "Invalid value for '--threads'"),
+        (["info", "--json=yes"], "Option '--json' does not take a value"),
+        (["poll"], "No such command 'poll'"),
+        (["--quiet"], "No such option"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_code_2(tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    assert failed(2, *arguments).startswith(says)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [[], ["apply"]])
+def test_a_command_without_arguments_shows_its_help(arguments):
+    assert "Usage: " in ran(*arguments).output
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_must_not_be_written(tmp_path):
     source = written(tmp_path, "x.npy", np.ones((4, 4)))
@@ -379,12 +377,6 @@ def test_an_interrupted_write_leaves_what_was_there(monkeypatch, tmp_path):
     assert ran("apply", source, target, "-w", "2").exit_code != 0
     assert target.read_text() == "before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "y.npy"]
-
-
-def process(*arguments, **options):
-    """Run the command as a person does; warnings are errors."""
-    command = [sys.executable, "-W", "error", "-m", "ndpool.cli", *map(str, arguments)]
-    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=120, **options)
 
 
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path):
@@ -448,8 +440,8 @@ def test_the_command_runs_as_a_process(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "ndpool apply: window: 0 must be at least 1\n"
     done = process(*command[:-1], stdout=subprocess.PIPE)
-    assert done.returncode == 2
-    assert "--window" in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "ndpool apply: Missing option '--window' / '-w'\n"
 
 
 def test_min_count_is_of_real_windows(tmp_path):

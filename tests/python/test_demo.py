@@ -32,6 +32,11 @@ def test_every_case_agrees_and_pictures_are_drawn(tmp_path, quick):
             assert np.asarray(picture.convert("L")).std() > 5
 
 
+def test_every_family_of_functions_is_shown():
+    shown = {case.function for case in demo.cases()}
+    assert {"conv2d", "blur_pool2d", "roi_pool", "attention_pool", "segment_pool", "coarsen", "max_pool3d"} <= shown
+
+
 def test_a_wrong_result_is_named_and_is_code_1(tmp_path, monkeypatch):
     cases = [case for case in demo.cases() if case.group == "1d"]
     monkeypatch.setattr(demo, "cases", lambda: cases)

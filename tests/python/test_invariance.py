@@ -199,9 +199,21 @@ def test_numbers_at_the_edge():
         )
     broken = np.array([np.nan, 1.0, np.nan, 1.0])
     assert shift_consistency(lambda x: x, broken, 2).tolist() == [1, 0, 1]
-    assert np.isnan(shift_error(lambda x: x, broken, [2])).all()
+    np.testing.assert_array_equal(shift_error(lambda x: x, broken, [0, 1, 2]), [0, np.nan, 0])
+    assert equivariance_error(lambda x: x, broken, [0, 1, 2]).tolist() == [0, 0, 0]
     assert shift_error(lambda x: x, np.array([0, 255], np.uint8), [1])[0] == np.sqrt(2)
     assert shift_error(lambda x: x, x, [1]).dtype == shift_consistency(lambda x: x, x, 1).dtype == np.float64
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_and_stays_does_not_change(value):
+    x = np.array([1.0, value, 2.0])
+    assert shift_error(lambda a: a, x, [0]).tolist() == [0]
+    assert shift_error(lambda a: a * value, np.ones(3), [0, 1]).tolist() == [0, 0]
+    # The others change as if they were alone.
+    alone = shift_error(lambda a: a, np.array([1.0, 2.0]), [1])
+    beside = lambda a: np.append(a, value)  # noqa: E731
+    np.testing.assert_array_equal(shift_error(beside, np.array([1.0, 2.0]), [1]), alone)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +238,12 @@ def test_numbers_at_the_edge():
             "f: returned arrays of shapes",
         ),
         (lambda f, x: shift_error(lambda x: x * 1j, x, [1]), TypeError, "f: returned an array of dtype complex128"),
+        (lambda f, x: shift_error(3, x, [1]), TypeError, "f: 3 (int) must be callable"),
+        (lambda f, x: shift_consistency(None, x, 1), TypeError, "f: None (NoneType) must be callable"),
+        (lambda f, x: equivariance_error("f", x, [1]), TypeError, "f: 'f' (str) must be callable"),
+        (lambda f, x: shift_error(lambda x: (x, 1), x, [1]), TypeError, "f: returned a tuple of 2, and must return"),
+        (lambda f, x: shift_error(lambda x: (x, x), x, [1]), TypeError, "f: returned a tuple of 2, and must return"),
+        (lambda f, x: shift_error(lambda x: [x, 1], x, [1]), ValueError, "f: returned a list of which no array"),
         (lambda f, x: shift_error(f, np.float64(1), [1]), ValueError, "axes: -1 is not an axis"),
         (lambda f, x: shift_consistency(f, x, -1), ValueError, "max_shift: -1 must be from 0"),
         (lambda f, x: shift_consistency(f, x, 10**12), ValueError, "max_shift: 1000000000000 must be from 0"),

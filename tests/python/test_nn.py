@@ -71,7 +71,7 @@ def order(layer, one):
 @EVERY_CASE
 def test_repr_is_how_the_layer_is_made(one):
     layer = made(one)
-    again = eval(f"nn.{layer!r}", {"nn": nn, "dtype": np.dtype})
+    again = eval(f"nn.{layer!r}", {"nn": nn})
     assert repr(again) == repr(layer)
     for name, array in layer.params.items():
         again.params[name][...] = array  # which were drawn
@@ -91,6 +91,16 @@ def test_repr_is_how_the_layer_is_made(one):
         ("AvgPool2d(3)", "AvgPool2d(kernel_size=3, stride=3, padding=0)"),
         ("AdaptiveAvgPool2d((1, None))", "AdaptiveAvgPool2d(output_size=(1, None))"),
         ("MaxUnpool2d(2)", "MaxUnpool2d(kernel_size=(2, 2), stride=(2, 2), padding=(0, 0))"),
+        ("AvgPool2d(3, dtype='float32')", "AvgPool2d(kernel_size=3, stride=3, padding=0, dtype='float32')"),
+        (
+            "AttentionPool(8, dtype='float64')",
+            "AttentionPool(dim=8, num_queries=1, num_heads=1, dtype='float64')",
+        ),
+        ("GatedAttentionPool(8, 4, dtype=float)", "GatedAttentionPool(dim=8, hidden_dim=4, dtype='float64')"),
+        (
+            "Conv2d(3, 8, 1, dtype='float16')",
+            "Conv2d(3, 8, kernel_size=(1, 1), stride=(1, 1), dtype='float16')",
+        ),
         ("Conv2d(3, 8, 3, stride=2)", "Conv2d(3, 8, kernel_size=(3, 3), stride=(2, 2))"),
         (
             "Conv1d(3, 8, 3, padding=1, bias=False)",
@@ -305,6 +315,49 @@ def test_layers_in_a_row():
     with pytest.raises(ValueError):
         net.output_shape((2, 3, 2, 2))
     assert repr(nn.Sequential()) == "Sequential()"
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.MaxPool2d(2, return_indices=True),
+        nn.APSPool2d(return_phase=True),
+        nn.AttentionPool(8, return_weights=True),
+        nn.Pool(2, ["max", "min"]),
+        nn.Sequential(nn.MinPool2d(1), nn.MaxPool2d(2, return_indices=True)),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_only_the_last_layer_may_give_a_tuple(layer):
+    says = f"layers: number 1, {type(layer).__name__}, gives a tuple, which only the last one may"
+    with pytest.raises(ValueError) as caught:
+        nn.Sequential(nn.MaxPool2d(1), layer, nn.MaxPool2d(2))
+    assert str(caught.value) == says
+    assert len(nn.Sequential(nn.MaxPool2d(1), layer)) == 2
+
+
+def test_a_layer_that_gives_a_tuple_after_all_is_named():
+    class Twins(nn.Layer):
+        def forward(self, x):
+            return x, x
+
+        def backward(self, dy):
+            return dy
+
+        def output_shape(self, shape):
+            return shape
+
+    x = drawn((1, 1, 4, 4))
+    net = nn.Sequential(Twins(), nn.MaxPool2d(2))
+    with pytest.raises(ValueError, match="layers: number 0, Twins, gives a tuple"):
+        net(x)
+    values, _ = nn.Sequential(nn.MaxPool2d(2), Twins())(x)
+    assert values.shape == (1, 1, 2, 2)
+    net = nn.Sequential(nn.MaxPool2d(2), nn.MaxPool2d(2))
+    net[0].return_indices = True
+    for call in (lambda: net(x), lambda: net.output_shape(x.shape)):
+        with pytest.raises(ValueError, match="layers: number 0, MaxPool2d, gives a tuple"):
+            call()
 
 
 def test_modules_are_there_when_they_are_asked_for():

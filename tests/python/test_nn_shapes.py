@@ -93,6 +93,39 @@ def test_shapes_of_blocks(factor, boundary, shape):
 def test_the_shape_of_an_array_that_no_memory_holds():
     assert nn.MaxPool2d(2).output_shape((2**20, 8, 2**16, 2**16)) == (2**20, 8, 2**15, 2**15)
     assert nn.Pool(2, "median").output_shape((2**30, 2**30)) == (2**29, 2**29)
+    assert nn.RoIAlign(2).output_shape((2**30, 4, 2**29, 2**29), 3) == (3, 4, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.MaxPool2d(2), (2, 4, 2**40, 2**40)),
+        (nn.MaxPool2d(2), (4, 2**40, 2**40)),
+        (nn.Conv2d(4, 4, 3), (2, 4, 2**40, 2**40)),
+        (nn.Conv2d(1, 2**20, 1), (1, 1, 2**30, 2**28)),
+        (nn.MaxUnpool2d(2), (2, 4, 2**40, 2**40)),
+        (nn.MaxUnpool2d(2, stride=2**40), (2, 4, 3, 3)),
+        (nn.AdaptiveAvgPool2d(2**40), (2, 4, 3, 3)),
+        (nn.TokenPool(), (2, 2**40, 2**40)),
+        (nn.Pool(2, "lip"), (2**40, 2**40)),
+        (nn.GlobalAvgPool(), (2, 4, 2**40, 2**40)),
+        (nn.BlurPool2d(), (2, 4, 2**40, 2**40)),
+    ],
+    ids=repr,
+)
+def test_a_shape_that_no_array_has_is_an_error(layer, shape):
+    with pytest.raises(ValueError, match=r"^shape: \(.*\) or its result is larger than any array can be"):
+        layer.output_shape(shape)
+
+
+def test_parameters_that_no_array_holds_are_an_error():
+    for make, name in (
+        (lambda: nn.Conv2d(2**40, 2**40, 3), "weight"),
+        (lambda: nn.AttentionPool(2**40), "key_weight"),
+        (lambda: nn.GatedAttentionPool(2**40, 2**40), "v"),
+    ):
+        with pytest.raises(ValueError, match=rf"^{name}: shape \(.*\) must be that of at most 2\*\*60 - 1 numbers"):
+            make()
 
 
 def test_a_layer_of_integers_knows_its_shape():

@@ -4,6 +4,7 @@ import copy
 import io
 import pickle
 
+import ndpool
 import numpy as np
 import pytest
 from layers import EVERY_CASE, assert_same, cotangent, drawn, made
@@ -152,13 +153,61 @@ def test_layers_may_only_hold_layers():
         (lambda: nn.SpatialPyramidPool(3), TypeError, "levels: 3 must be a sequence of ints"),
         (lambda: nn.SpatialPyramidPool([]), ValueError, "levels: [] must not be empty"),
         (lambda: nn.TokenPool("sum"), ValueError, "mode: 'sum' must be one of mean, max"),
-        (lambda: nn.RoIPool(7, 0.0), ValueError, "spatial_scale: 0.0 must be above 0"),
+        (
+            lambda: nn.SpatialPyramidPool([1] * 10**6),
+            ValueError,
+            "levels: a sequence of 1000000 values must",
+        ),
+        (lambda: nn.RoIPool(7, "1"), TypeError, "spatial_scale: '1' (str) must be a number"),
+        (lambda: nn.RoIAlign(7, sampling_ratio=2.0), TypeError, "sampling_ratio: 2.0 (float) must be an int"),
+        (lambda: nn.FractionalMaxPool2d(2, (None, 3)), TypeError, "output_size: None (NoneType) must be an int"),
     ],
 )
 def test_a_mistake_is_found_where_the_layer_is_made(make, error, says):
     with pytest.raises(error) as caught:
         make()
     assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("layer", "changed", "error"),
+    [
+        (nn.BlurPool2d(), {"filter_size": 9}, ValueError),
+        (nn.BlurPool2d(), {"filter_size": 1}, ValueError),
+        (nn.MaxBlurPool2d(2), {"filter_size": 9}, ValueError),
+        (nn.RoIPool(2), {"spatial_scale": np.nan}, ValueError),
+        (nn.RoIAlign(2), {"spatial_scale": np.inf}, ValueError),
+        (nn.RoIAlign(2), {"sampling_ratio": 10**9}, ValueError),
+        (nn.PSRoIAlign(2), {"sampling_ratio": 10**9}, ValueError),
+        (nn.PSRoIPool(2), {"spatial_scale": -np.inf}, ValueError),
+        (nn.AttentionPool(4), {"scale": np.nan}, ValueError),
+        (nn.AttentionPool(4), {"scale": 10**400}, ValueError),
+        (nn.FractionalMaxPool2d(2, output_ratio=0.5), {"output_ratio": 5.0}, ValueError),
+        (nn.FractionalMaxPool3d(2, output_ratio=0.5), {"output_ratio": (0.5, 1.0, 0.5)}, ValueError),
+        (nn.LPPool2d(2, 2), {"norm_type": 10**400}, ValueError),
+        (nn.AvgPool2d(2), {"dtype": "S3"}, TypeError),
+        (nn.AvgPool1d(2), {"dtype": "bool"}, TypeError),
+    ],
+    ids=str,
+)
+def test_what_the_function_refuses_the_layer_does(layer, changed, error):
+    (name,) = changed
+    arguments = {key: value for key, value in state(layer)["options"].items() if value is not None}
+    for make in (
+        lambda: type(layer)(**{**arguments, **changed}),
+        lambda: restored(layer, **with_options(layer, **changed)),
+    ):
+        with pytest.raises(error, match=f"^{name}: "):
+            make()
+
+
+@pytest.mark.parametrize("scale", [0, 0.0, -1, -0.5])
+def test_what_the_function_takes_the_layer_does(scale):
+    x, boxes = drawn((1, 4, 6, 6)), [[0, 1, 1, 4, 4]]
+    for name in ("RoIPool", "RoIAlign", "PSRoIPool", "PSRoIAlign"):
+        layer = getattr(nn, name)(2, scale)
+        assert_same(layer(x, boxes), getattr(ndpool, layer.function)(x, boxes, 2, scale))
+    assert_same(nn.RoIAlign(2, sampling_ratio=-5)(x, boxes), ndpool.roi_align(x, boxes, 2, sampling_ratio=-5))
 
 
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.9])

@@ -200,3 +200,10 @@ def test_an_out_that_does_not_fit_or_overlaps_is_refused_and_not_written():
     out = memory[336:366].reshape(2, 15)
     y, _ = ndpool.vjp(ndpool.spatial_pyramid_pool, x, [1, 2], out=out)
     assert y is out
+
+
+def test_there_are_at_most_64_levels():
+    x = np.ones((1, 1, 3, 3))
+    assert ndpool.spatial_pyramid_pool(x, [1] * 64).shape == (1, 64)
+    with pytest.raises(ValueError, match="levels: a sequence of 1000000 values must have at most 64"):
+        ndpool.spatial_pyramid_pool(x, [1] * 10**6)

@@ -10,11 +10,13 @@ import typer
 from rich.console import Console
 
 from ndpool import get_num_threads
+from ndpool.cli import usage
 
 LOG_WIDTH = 120
 
 app = typer.Typer(
     name="ndpool",
+    cls=usage.OneLineGroup,
     help="Pooling for NumPy arrays, forward and backward.",
     no_args_is_help=True,
     add_completion=False,
@@ -158,7 +160,7 @@ def info(
 
 def _failed(command: str, error: Exception, code: int) -> int:
     """Say in one line what went wrong; return the exit code."""
-    typer.echo(f"ndpool {command}: {' '.join(str(error).split()) or type(error).__name__}", err=True)
+    usage.say(command, str(error).strip() or type(error).__name__)
     return code
 
 

@@ -130,24 +130,30 @@ def geometry(axes: list[Axis]) -> dict[str, Any]:
 
 def parts(request: Request, x: NDArray[Any], axes: list[Axis], length: int) -> Iterator[tuple[slice, NDArray[Any]]]:
     """Pool some results along the first axis at a time; yield which, and these."""
-    at_once = length
-    if x.nbytes > PART and request.mode not in PLACED and _can_be_cut(axes):
-        at_once = max(1, PART * length // x.nbytes)
-    # Without results there is one part too, which has a dtype and finds what is wrong with options.
-    for start in range(0, max(length, 1), max(at_once, 1)):
+    options = {"mode": request.mode, "ceil_mode": request.ceil_mode} | request.options
+    if length == 0 or x.nbytes <= PART or request.mode in PLACED or not _can_be_cut(axes):
+        yield slice(0, length), np.asarray(ndpool.pool(x, **geometry(axes), **options))
+        return
+    at_once = max(1, PART * length // x.nbytes)
+    for start in range(0, length, at_once):
         rows = slice(start, min(start + at_once, length))
         cells, cut = _cells(axes, rows, len(x))
-        arguments = geometry(cut) | {"mode": request.mode, "ceil_mode": request.ceil_mode} | request.options
-        yield rows, np.asarray(ndpool.pool(x[cells], **arguments))
+        yield rows, np.asarray(ndpool.pool(x[cells], **geometry(cut), **options))
 
 
 def _can_be_cut(axes: list[Axis]) -> bool:
-    """Whether every window along the first axis has a cell of data, so that every part has one."""
+    """Whether every window along the first axis has a cell of data.
+
+    Then every part has one, and no part has a last window that starts past its data, which `ceil_mode` would drop.
+    """
     return all(axis.number != 0 or max(axis.before, axis.after) < axis.extent for axis in axes)
 
 
 def _cells(axes: list[Axis], rows: slice, length: int) -> tuple[slice, list[Axis]]:
-    """Return the cells along the first axis that some results need, and the windows with the padding of these."""
+    """Return the cells along the first axis that some results need, and the windows with the padding of these.
+
+    Every window has to have a cell of data.
+    """
     cut = list(axes)
     for place, axis in enumerate(axes):
         if axis.number != 0:

@@ -18,6 +18,17 @@ Array = NDArray[Any]
 Reduction = Callable[..., Any]
 
 
+#: Filters for edges across and along rows, by Sobel.
+SOBEL = np.array([[[[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]], [[[-1, -2, -1], [0, 0, 0], [1, 2, 1]]]], np.float32)
+#: Image, left, top, right and bottom of boxes.
+BOXES = np.array([[0, 1, 1, 6, 8], [0, 0, 2, 9, 7], [0, 100, 60, 299, 319]])
+#: Pixels of a token, and queries that look for them.
+TOKEN = 16
+QUERIES = np.random.default_rng(5).standard_normal((2, TOKEN)).astype(np.float32)
+#: The segment of each row.
+SEGMENTS = 5 * np.arange(64) % 7
+
+
 @dataclass(frozen=True)
 class Case:
     """One operation of the package, its arguments, and the same result by NumPy."""
@@ -47,7 +58,8 @@ def photographs() -> dict[str, Array]:
 
     ``lines`` are the 512 rows of a grey photograph, ``image`` is a colour photograph with the channels first, ``batch``
     is the same as a batch of one, ``pan`` is a pan of 16 frames across another, as a view with overlapping memory, and
-    ``photo`` is one as it was read: bytes, the channels last. Floats are from 0 to 1.
+    ``photo`` is one as it was read: bytes, the channels last. ``grey`` is a batch of one grey photograph, ``tokens``
+    are its pieces of 4 by 4 pixels, and ``rows`` every eighth row. Floats are from 0 to 1.
     """
 
     def scaled(name: str) -> Array:
@@ -55,13 +67,18 @@ def photographs() -> dict[str, Array]:
 
     astronaut = np.ascontiguousarray(scaled("astronaut").transpose(2, 0, 1))
     rocket = scaled("rocket").transpose(2, 0, 1)
+    camera = scaled("camera")
+    pieces = camera.reshape(128, 4, 128, 4).transpose(0, 2, 1, 3)
     frames = sliding_window_view(rocket, 384, axis=2)[:, :384, ::16]
     return {
-        "lines": scaled("camera"),
+        "lines": camera,
         "image": astronaut,
         "batch": astronaut[None],
         "pan": frames.transpose(0, 2, 1, 3)[:, :16],
         "photo": photograph("coffee"),
+        "grey": camera[None, None],
+        "tokens": pieces.reshape(1, 128 * 128, TOKEN),
+        "rows": camera[:: 512 // len(SEGMENTS)],
     }
 
 
@@ -77,6 +94,9 @@ def crops(arrays: Mapping[str, Array]) -> dict[str, Array]:
         "batch": arrays["batch"][:, :2, 100:110, 230:241],
         "pan": arrays["pan"][:2, :5, 180:189, 150:158],
         "photo": arrays["photo"][100:110, 280:291, :2] / 255.0,
+        "grey": arrays["grey"][:, :, 100:110, 230:241],
+        "tokens": arrays["tokens"][:, 8000:8006],
+        "rows": arrays["rows"][:, 230:233],
     }
     rng = np.random.default_rng(2)
     return {
@@ -86,7 +106,7 @@ def crops(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def cases() -> list[Case]:
-    """List what windows, bins and blocks give in their usual forms; the windows, strides and paddings vary."""
+    """List what there is in its usual forms; the windows, strides and paddings vary."""
     found: list[Case] = []
     for dims, data, bins in ((1, "lines", 12), (2, "image", 7), (3, "pan", 4)):
         group, axes = f"{dims}d", tuple(range(-dims, 0))
@@ -118,6 +138,11 @@ def cases() -> list[Case]:
     found += [
         Case("blocks", "coarsen", "max 7", "image", ((7, 7), "max"), _blocks(np.maximum, 7)),
         Case("blocks", "adaptive_pool", "min to 9", "image", ((9, 9), "min"), _bins(np.min, (1, 2), 9)),
+        Case("further", "conv2d", "3x3 s2", "grey", (SOBEL, None, 2), _edges),
+        Case("further", "blur_pool2d", "3x3 s2", "image", (), _blurred),
+        Case("further", "roi_pool", "to 2", "batch", (BOXES, 2), _boxes),
+        Case("further", "attention_pool", "2 queries", "tokens", (QUERIES,), _attended),
+        Case("further", "segment_pool", "7 means", "rows", (SEGMENTS,), _segments),
     ]
     return found
 
@@ -146,6 +171,35 @@ MODES: dict[Mode, Reduction] = {
 def _count(x: Array) -> Array:
     """Count the real cells of every window of the last case."""
     return _windows(np.sum, (0, 1), 4, 2, padding=1)(np.ones(x.shape, np.int64))
+
+
+def _edges(x: Array) -> Array:
+    """Convolve by the filters of Sobel, at stride 2."""
+    windows = sliding_window_view(x, (3, 3), axis=(2, 3))[:, :, ::2, ::2]
+    return np.asarray(np.einsum("nchwij,ocij->nohw", windows, SOBEL))
+
+
+def _blurred(x: Array) -> Array:
+    """Take weighted means of 3x3 cells, at stride 2; past the border comes the mirrored image."""
+    windows = sliding_window_view(np.pad(x, [(0, 0), (1, 1), (1, 1)], mode="reflect"), (3, 3), axis=(1, 2))
+    weights = np.outer([1, 2, 1], [1, 2, 1]).astype(x.dtype) / 16
+    return np.asarray(np.einsum("chwij,ij->chw", windows[:, ::2, ::2], weights))
+
+
+def _boxes(x: Array) -> Array:
+    """Cut out every box, the last row and column included, and take the maxima of its bins."""
+    cut = [x[image, :, top : bottom + 1, left : right + 1] for image, left, top, right, bottom in BOXES]
+    return np.stack([_bins(np.max, (1, 2), 2)(cells) for cells in cut])
+
+
+def _attended(x: Array) -> Array:
+    """Weight tokens by the softmax of their scores, for each query."""
+    weights = np.exp(x @ QUERIES.T / np.sqrt(x.dtype.type(TOKEN)))
+    return np.asarray((weights / weights.sum(1, keepdims=True)).transpose(0, 2, 1) @ x)
+
+
+def _segments(x: Array) -> Array:
+    return np.stack([x[segment == SEGMENTS].mean(0) for segment in range(SEGMENTS.max() + 1)])
 
 
 def _blocks(reduction: np.ufunc, size: int) -> Callable[[Array], Array]:

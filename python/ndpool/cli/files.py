@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.format import dtype_to_descr, write_array_header_1_0
+from numpy.lib.format import dtype_to_descr, open_memmap, write_array_header_1_0
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,12 +64,21 @@ def read(path: Path) -> Content:
     """
     try:
         if kind(path) == ARRAY:
-            return Content(np.load(path, mmap_mode="r", allow_pickle=False), picture=False)
+            return Content(_read_array(path), picture=False)
         return _read_picture(path)
     except FileNotFoundError:
         raise FileError(f"{path}: there is no such file") from None
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise FileError(f"{path}: cannot be read: {_line(error)}") from error
+
+
+def _read_array(path: Path) -> NDArray[Any]:
+    try:
+        return open_memmap(path, mode="r")
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # NumPy parses the header as Python
+        raise FileError(f"{path}: cannot be read: is no whole .npy file of numbers") from error
 
 
 def _read_picture(path: Path) -> Content:
@@ -154,22 +163,35 @@ def result(path: Path, shape: tuple[int, ...], save: dict[str, Any]) -> Iterator
     Raises
     ------
     FileError
-        When the format cannot hold such an array, or the file cannot be written.
+        When the format cannot hold such an array, the file cannot be written, or the parts are not of this shape.
     """
     if is_picture(path):
         parts: list[NDArray[Any]] = []
         yield parts.append
-        _write_picture(path, np.concatenate(parts), save)
+        whole = np.concatenate(parts)
+        _expect_shape(path, whole.shape, shape)
+        _write_picture(path, whole, save)
         return
     with replacing(path) as beside, beside.open("xb") as file:
+        length = 0
 
         def write(part: NDArray[Any]) -> None:
+            nonlocal length
             if file.tell() == 0:
                 header = {"descr": dtype_to_descr(part.dtype), "fortran_order": False, "shape": shape}
                 write_array_header_1_0(file, header)
             file.write(np.ascontiguousarray(part).data)
+            length += len(part)
+            _expect_shape(path, (length, *part.shape[1:]), (length, *shape[1:]))
 
         yield write
+        _expect_shape(path, (length, *shape[1:]), shape)
+
+
+def _expect_shape(path: Path, got: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """Refuse to leave a file whose cells are not those that it announces."""
+    if got != shape:
+        raise FileError(f"{path}: results of shape {got} came where {shape} was to be written")
 
 
 def _write_picture(path: Path, array: NDArray[Any], save: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from ndpool.nn._checks import Check
 
 Array = np.ndarray[Any, Any]
+
+#: Float64 numbers in the largest array that NumPy makes.
+MOST_NUMBERS = 2**60 - 1
 
 
 class Layer(ABC):
@@ -119,6 +123,8 @@ class FunctionLayer(Layer):
         super().__init__()
         self._last: tuple[tuple[str, ...], Pullback | str] | None = None
         self._set_options(options)
+        self._try_options()
+        self._expect_room()
         self._set_params(self._drawn(np.random.default_rng(_seed(rng))))
 
     def backward(self, dy: Any) -> Any:
@@ -206,6 +212,7 @@ class FunctionLayer(Layer):
         self._last = None
         self.training = training
         self._set_options(options)
+        self._try_options()
         self._set_params(params)
 
     @classmethod
@@ -230,13 +237,19 @@ class FunctionLayer(Layer):
         for name, value in options.items():
             setattr(self, name, self._checked(name, value))
 
+    def _try_options(self) -> None:
+        """Run the function on next to nothing, where it has rules for options that are not checked here."""
+
+    def _try(self, *shape: int, **arguments: Any) -> None:
+        getattr(ndpool, self.function)(np.broadcast_to(np.float32(0), shape), **arguments)
+
     def _repr_parts(self) -> list[str]:
         """Return what `repr` shows, as arguments that make such a layer."""
         options, defaults = self._options(), self._defaults()
         if options.get("stride", ...) is None and "kernel_size" in options:
             options["stride"] = options["kernel_size"]  # which is what None means
         return [
-            repr(value) if name in self._unnamed else f"{name}={value!r}"
+            _shown(value) if name in self._unnamed else f"{name}={_shown(value)}"
             for name, value in options.items()
             if name in self._unnamed or name in self._shown or repr(value) != repr(defaults[name])
         ]
@@ -244,6 +257,12 @@ class FunctionLayer(Layer):
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the parameters."""
         return {}
+
+    def _expect_room(self) -> None:
+        """Refuse parameters that are larger than any array; others may still be too large for the memory."""
+        for name, shape in self._shapes().items():
+            if math.prod(shape) > MOST_NUMBERS:
+                raise ValueError(f"{name}: shape {shape} must be that of at most 2**60 - 1 numbers")
 
     def _drawn(self, _rng: np.random.Generator) -> dict[str, Array]:
         """Return the parameters of a new layer."""
@@ -287,10 +306,19 @@ class FunctionLayer(Layer):
         """Return the shape of a result, where the batch axis comes first and, if `rank` is known, may be missing."""
         if self.rank is not None:
             if len(shape) == self.rank + 1:
-                return self._empty_result((0, *shape), **inputs)[1:]
+                return self._shape_without_batch((0, *shape), **inputs)
             if len(shape) != self.rank + 2:
                 raise ValueError(f"shape: {shape} must have {self.rank + 1} or {self.rank + 2} axes")
-        return shape[:1] + self._empty_result((0, *shape[1:]), **inputs)[1:]
+        return shape[:1] + self._shape_without_batch((0, *shape[1:]), **inputs)
+
+    def _shape_without_batch(self, shape: tuple[int, ...], **inputs: Any) -> tuple[int, ...]:
+        try:
+            return self._empty_result(shape, **inputs)[1:]
+        except ValueError as error:
+            if "array is too big" not in str(error):
+                raise
+            # NumPy bounds the axes of arrays without cells too.
+            raise ValueError(f"shape: {shape[1:]} or its result is larger than any array can be") from None
 
     def _empty_result(self, shape: tuple[int, ...], **inputs: Any) -> tuple[int, ...]:
         """Run the function on an array without cells: it checks everything, computes nothing and has a shape."""
@@ -330,6 +358,11 @@ def _options_of(cls: type[FunctionLayer]) -> dict[str, Any]:
         for name, parameter in inspect.signature(cls).parameters.items()
         if name not in cls._transient
     }
+
+
+def _shown(value: Any) -> str:
+    """Write an option as it is written in a call."""
+    return repr(value.name if isinstance(value, np.dtype) else value)
 
 
 def _seed(rng: Any) -> Any:

@@ -39,7 +39,7 @@ def sequence(name: str, value: Any) -> tuple[Any, ...] | None:
     if not (listed or (isinstance(value, np.ndarray) and value.ndim > 0)):
         return None
     if len(value) > _MOST_AXES:
-        raise ValueError(f"{name}: a sequence of {len(value)} values is longer than any array has axes")
+        raise ValueError(f"{name}: a sequence of {len(value)} values must have at most {_MOST_AXES}")
     return tuple(value)
 
 
@@ -64,7 +64,8 @@ def sizes(name: str, value: Any, rank: int | None) -> Any:
     return _per_axis(name, value, rank, lambda item: index(name, item, 1))
 
 
-def _optional(check: Check) -> Check:
+def optional(check: Check) -> Check:
+    """Let an option be None too."""
     return lambda name, value, rank: None if value is None else check(name, value, rank)
 
 
@@ -197,25 +198,25 @@ def _index(name: str, value: Any, _rank: int | None) -> int:
 #: The check of each option. Options of one name mean the same in all layers, save for those that a layer checks itself.
 CHECKS: dict[str, Check] = {
     "aligned": _flag,
-    "axis": _optional(_axes),
+    "axis": optional(_axes),
     "bias": _flag,
     "boundary": one_of("exact", "trim", "pad", "partial"),
     "ceil_mode": _flag,
     "count_include_pad": _flag,
     "dilation": sizes,
     "dim": _count,
-    "divisor_override": _optional(_count),
-    "dtype": _optional(_dtype),
+    "divisor_override": optional(_count),
+    "dtype": optional(_dtype),
     "duplicates": one_of("last", "sum", "max", "error"),
     "factor": sizes,
-    "fill_value": _optional(_scalar),
+    "fill_value": optional(_scalar),
     "filter_size": _count,
     "groups": _count,
     "hidden_dim": _count,
     "in_channels": _count,
     "keepdims": _flag,
     "kernel_size": sizes,
-    "key_dim": _optional(_count),
+    "key_dim": optional(_count),
     "layout": one_of("channels_first", "channels_last"),
     "levels": _levels,
     "method": _text,
@@ -226,21 +227,21 @@ CHECKS: dict[str, Check] = {
     "norm_type": _positive,
     "num_heads": _count,
     "num_queries": _count,
-    "num_segments": _optional(_index),
-    "offsets": _optional(_flag),
+    "num_segments": optional(_index),
+    "offsets": optional(_flag),
     "out_channels": _count,
-    "output_ratio": _optional(_ratios),
-    "output_size": _optional(_bins),
+    "output_ratio": optional(_ratios),
+    "output_size": optional(_bins),
     "padding": _padding,
     "return_indices": _flag,
     "return_phase": _flag,
     "return_weights": _flag,
     "rng": _rng,
-    "sampling_ratio": lambda name, value, _: index(name, value, -1),
-    "scale": _optional(_number),
+    "sampling_ratio": lambda name, value, _: index(name, value, -_LARGEST - 1),
+    "scale": optional(_number),
     "side": one_of("left", "right"),
-    "spatial_scale": _positive,
-    "stride": _optional(sizes),
-    "value_dim": _optional(_count),
+    "spatial_scale": _number,
+    "stride": optional(sizes),
+    "value_dim": optional(_count),
     "window": sizes,
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ndpool._docs import shared
 from ndpool.nn._base import FunctionLayer, PlainLayer
+from ndpool.nn._checks import Check, optional, sizes
 
 if TYPE_CHECKING:
     from ndpool._types import Bins, Ints, Layout, Ratios, Rng
@@ -33,6 +34,10 @@ class FractionalPool(FunctionLayer):
     """What `FractionalMaxPool2d` and `FractionalMaxPool3d` share."""
 
     _shown = ("kernel_size",)
+    _checks: ClassVar[dict[str, Check]] = {"output_size": optional(sizes)}
+
+    rank: ClassVar[int]
+    output_ratio: float | tuple[float, ...] | None
 
     def __init__(
         self,
@@ -54,6 +59,11 @@ class FractionalPool(FunctionLayer):
             rng=rng,
             layout=layout,
         )
+
+    def _try_options(self) -> None:
+        if self.output_ratio is not None:
+            long = (2**20,) * self.rank  # so that small ratios give a window
+            self._try(0, 1, *long, kernel_size=1, output_ratio=self.output_ratio)
 
     def forward(self, x: Any, samples: Any = None) -> Any:
         """Return what the function returns.

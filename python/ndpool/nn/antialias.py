@@ -51,6 +51,8 @@ class BlurPool2d(PlainLayer):
     _shown = ("filter_size", "stride", "padding")
     _checks: ClassVar[dict[str, Check]] = {"padding": _border, "stride": sizes}
 
+    filter_size: int
+
     def __init__(
         self,
         filter_size: SupportsIndex = 3,
@@ -60,6 +62,9 @@ class BlurPool2d(PlainLayer):
         layout: Layout = "channels_first",
     ) -> None:
         super().__init__(filter_size=filter_size, stride=stride, padding=padding, layout=layout)
+
+    def _try_options(self) -> None:
+        self._try(0, 1, 8, 8, filter_size=self.filter_size)
 
 
 @shared
@@ -93,6 +98,8 @@ class MaxBlurPool2d(PlainLayer):
     _shown = ("kernel_size", "filter_size", "stride")
     _checks: ClassVar[dict[str, Check]] = {"padding": _border, "stride": sizes}
 
+    filter_size: int
+
     def __init__(
         self,
         kernel_size: Ints,
@@ -105,6 +112,9 @@ class MaxBlurPool2d(PlainLayer):
         super().__init__(
             kernel_size=kernel_size, filter_size=filter_size, stride=stride, padding=padding, layout=layout
         )
+
+    def _try_options(self) -> None:
+        self._try(0, 1, 8, 8, kernel_size=1, filter_size=self.filter_size)
 
 
 @shared

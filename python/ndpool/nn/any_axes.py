@@ -70,9 +70,8 @@ class ModeLayer(FunctionLayer):
                 raise TypeError("training: is set by the layer's train() and eval()")
         if "rng" in self.mode_options:
             self.mode_options["rng"] = CHECKS["rng"]("rng", self.mode_options["rng"], None)
-        self._try_mode()
 
-    def _try_mode(self) -> None:
+    def _try_options(self) -> None:
         """Pool a single cell, so that the function says what is wrong with modes and their options."""
         whole = self.dtype is not None and self.dtype.kind in "iu"
         x = np.ones((1, 1, 1), self.dtype if whole else np.float64)
@@ -134,7 +133,7 @@ class AxesLayer(ModeLayer):
         """
         shape = lengths(shape)
         # Of a batch without samples, which comes before all axes that are meant.
-        return self._empty_result((0, *shape), axis=self._axes_from_behind(len(shape)))[1:]
+        return self._shape_without_batch((0, *shape), axis=self._axes_from_behind(len(shape)))
 
     def _axes_from_behind(self, ndim: int) -> tuple[int, ...]:
         if self.axis is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
+import numpy as np
+
 from ndpool.nn._base import Array, FunctionLayer
 from ndpool.nn._checks import float_dtype, index, lengths, one_of
 from ndpool.nn._draw import glorot
@@ -11,8 +13,6 @@ from ndpool.nn._draw import glorot
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import SupportsIndex
-
-    import numpy as np
 
     from ndpool._types import DType, Rng
 
@@ -95,6 +95,7 @@ class AttentionPool(TokenLayer):
     num_heads: int
     key_dim: int | None
     value_dim: int | None
+    scale: float | None
     dtype: np.dtype[Any]
 
     def __init__(
@@ -127,6 +128,9 @@ class AttentionPool(TokenLayer):
         for name, shape in (("key_dim", self._shapes()["key_weight"]), ("value_dim", self._shapes()["value_weight"])):
             if shape[1] % self.num_heads:
                 raise ValueError(f"num_heads: {self.num_heads} must divide {name}, which is {shape[1]}")
+
+    def _try_options(self) -> None:
+        self._try(0, 1, 1, query=np.zeros((1, 1)), scale=self.scale)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         key, value = self.key_dim or self.dim, self.value_dim or self.dim

@@ -53,6 +53,9 @@ class SpatialPyramidPool(PlainLayer):
         super().__init__(levels=levels, mode=mode, layout=layout)
 
 
+NO_BOXES = np.zeros((0, 5), np.float32)
+
+
 class BoxLayer(FunctionLayer):
     """What layers share that pool boxes of an image."""
 
@@ -99,7 +102,11 @@ class BoxLayer(FunctionLayer):
             If `forward` would refuse images of this shape.
         """
         count = index("num_boxes", num_boxes)
-        return (count, *self._empty_result(lengths(shape), boxes=np.zeros((0, 5), np.float32))[1:])
+        return (count, *self._shape_without_batch((0, *lengths(shape)[1:]), boxes=NO_BOXES))
+
+    def _try_options(self) -> None:
+        options = self._options() | {"output_size": 1, "layout": "channels_first"}
+        self._try(0, 1, 1, 1, boxes=NO_BOXES, **options)
 
 
 @shared

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from ndpool.nn._base import Array, Layer
+from ndpool.nn._base import Array, FunctionLayer, Layer
 from ndpool.nn._checks import lengths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+#: Options that ask for a further result, so that the whole is a tuple.
+MORE_RESULTS = ("return_indices", "return_phase", "return_weights")
 
 
 class Sequential(Layer):
@@ -17,7 +20,7 @@ class Sequential(Layer):
     Parameters
     ----------
     *layers : Layer
-        Each is given the result of the one before it.
+        Each is given the result of the one before it. Only the last may give a tuple, as with `return_indices`.
 
     Attributes
     ----------
@@ -52,6 +55,7 @@ class Sequential(Layer):
         for layer in layers:
             if not isinstance(layer, Layer):
                 raise TypeError(f"layers: {layer!r} must be a Layer")
+        _expect_arrays(layers[:-1])
         self.layers = layers
         self.training = True
 
@@ -67,7 +71,9 @@ class Sequential(Layer):
 
     def forward(self, x: Any) -> Any:
         """Return the result of the last layer."""
-        for layer in self.layers:
+        for number, layer in enumerate(self.layers):
+            if isinstance(x, tuple) and number > 0:
+                raise ValueError(_tuple_of(number - 1, self.layers[number - 1]))
             x = layer(x)
         return x
 
@@ -80,6 +86,7 @@ class Sequential(Layer):
     def output_shape(self, shape: Any) -> tuple[int, ...]:
         """Return the shape of the last layer's result for an input of the given shape."""
         result = lengths(shape)
+        _expect_arrays(self.layers[:-1])
         for layer in self.layers:
             result = layer.output_shape(result)
         return result
@@ -112,3 +119,23 @@ class Sequential(Layer):
             raise TypeError(f"state: training is {state['training']!r} and must be a bool")
         Sequential.__init__(self, *state["layers"])
         self.training = state["training"]
+
+
+def _expect_arrays(layers: tuple[Layer, ...]) -> None:
+    """Refuse layers that give a tuple, which the next one would take for an array."""
+    for number, layer in enumerate(layers):
+        if _gives_tuple(layer):
+            raise ValueError(_tuple_of(number, layer))
+
+
+def _gives_tuple(layer: Layer) -> bool:
+    """Whether the options of a layer ask for several results."""
+    if isinstance(layer, Sequential):
+        return bool(layer.layers) and _gives_tuple(layer.layers[-1])
+    if not isinstance(layer, FunctionLayer):
+        return False
+    return isinstance(getattr(layer, "mode", None), list) or any(getattr(layer, name, False) for name in MORE_RESULTS)
+
+
+def _tuple_of(number: int, layer: Layer) -> str:
+    return f"layers: number {number}, {type(layer).__name__}, gives a tuple, which only the last one may"

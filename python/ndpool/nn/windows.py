@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ndpool._docs import shared
 from ndpool.nn._base import PlainLayer
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ndpool._types import DType, Ints, Layout, Padding
 
 
@@ -43,6 +45,9 @@ class AveragePool(PlainLayer):
 
     _shown = ("kernel_size", "stride", "padding")
 
+    rank: ClassVar[int]
+    dtype: np.dtype[Any] | None
+
     def __init__(
         self,
         kernel_size: Ints,
@@ -68,11 +73,18 @@ class AveragePool(PlainLayer):
             layout=layout,
         )
 
+    def _try_options(self) -> None:
+        if self.dtype is not None and self.dtype.kind not in "iu":  # which are for integers only, and all fine
+            self._try(0, *(1,) * (self.rank + 1), kernel_size=1, dtype=self.dtype)
+
 
 class PowerPool(PlainLayer):
     """What `LPPool1d` to `LPPool3d` share."""
 
     _shown = ("norm_type", "kernel_size", "stride", "ceil_mode")
+
+    rank: ClassVar[int]
+    norm_type: float
 
     def __init__(
         self,
@@ -94,6 +106,9 @@ class PowerPool(PlainLayer):
             dilation=dilation,
             layout=layout,
         )
+
+    def _try_options(self) -> None:
+        self._try(0, *(1,) * (self.rank + 1), kernel_size=1, norm_type=self.norm_type)
 
 
 @shared
