@@ -57,8 +57,9 @@ pub(super) fn attention_pool<'py>(
     let y = x.result(dtype, &sizes.of_sample(), values_out.as_ref(), &inputs)?;
     let mut weights = None;
     if return_weights {
-        inputs.push(&y);
-        weights = Some(x.result(dtype, &sizes.weights_of_sample(), weights_out.as_ref(), &inputs)?);
+        let place = x.result(dtype, &sizes.weights_of_sample(), weights_out.as_ref(), &inputs)?;
+        place.expect_apart(&y)?;
+        weights = Some(place);
     }
     let valid = mask.as_ref().and_then(|mask| mask.valid.as_deref());
     with_real!(dtype == DType::F64, C => {

@@ -74,7 +74,12 @@ impl AttentionSizes {
                 let rule = format!("must have the {token} channels of x in its last axis, without a key_weight");
                 return Err(refused("query", query, rule));
             }
-            Some(weight) if weight != [token, key] || key == 0 => {
+            Some(weight) if key == 0 => {
+                let rule =
+                    format!("must have shape ({token}, E), E at least 1: from the channels of x to those of keys");
+                return Err(refused("key_weight", weight, rule));
+            }
+            Some(weight) if weight != [token, key] => {
                 let rule = format!("must have shape ({token}, {key}): from the channels of x to those of the query");
                 return Err(refused("key_weight", weight, rule));
             }
@@ -84,7 +89,7 @@ impl AttentionSizes {
             None => token,
             Some(&[rows, size]) if rows == token && size > 0 => size,
             Some(weight) => {
-                let rule = format!("must have shape ({token}, F): a row for each channel of x");
+                let rule = format!("must have shape ({token}, F), F at least 1: a row for each channel of x");
                 return Err(refused("value_weight", weight, rule));
             }
         };
