@@ -283,6 +283,27 @@ def test_arrays_of_integers_have_no_cotangent():
     assert pullback.jvp(x, dvalue).shape == y.shape
 
 
+@pytest.mark.parametrize("dtype", [*some.INTEGERS, some.BOOL], ids=some.dtype_name)
+def test_tokens_of_integers_leave_the_gradients_of_the_others(dtype):
+    x, mask = (4 * normal((2, 5, 4), 0)).astype(dtype), normal((2, 5), 5) < 1
+    query, key, value = normal((1, 4), 1), normal((4, 4), 2), normal((4, 2), 3)
+    others = [
+        (ndpool.attention_pool, {"query": query}, {"mask": mask}),
+        (ndpool.attention_pool, {"query": query, "key_weight": key, "value_weight": value}, {"num_heads": 2}),
+        (ndpool.gated_attention_pool, {"v": value, "u": value, "w": normal(2, 4)}, {"mask": mask}),
+    ]
+    for f, arrays, options in others:
+        y, pullback = ndpool.vjp(f, x, **arrays, **options)
+        want, of_floats = ndpool.vjp(f, x.astype(np.float64), **arrays, **options)
+        np.testing.assert_array_equal(y, want, strict=True)
+        assert pullback.arguments == tuple(arrays)
+        cotangents = pullback(y) if len(arrays) > 1 else (pullback(y),)
+        for one, same in zip(cotangents, of_floats(y)[1:], strict=True):
+            np.testing.assert_array_equal(one, same, strict=True)
+        tangents = [normal(array.shape, seed) for seed, array in enumerate(arrays.values(), 6)]
+        np.testing.assert_array_equal(pullback.jvp(*tangents), of_floats.jvp(np.zeros(x.shape), *tangents))
+
+
 def test_threads_do_not_matter():
     x, query = normal((6, 500, 96), 0, np.float32), normal((3, 96), 1, np.float32)
     weights = {"key_weight": normal((96, 96), 2, np.float32) / 9, "value_weight": normal((96, 64), 3, np.float32)}
