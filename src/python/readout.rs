@@ -11,7 +11,7 @@ use super::execute::{destination, split_out, wrap};
 use super::gradient::{Derivative, Side, Tangents, no_gradient};
 use super::sequences::{Sequences, copied, numbers, write_numbers, zeros};
 use super::visited::real_writer;
-use crate::element::{Element, Real, with_real};
+use crate::element::{Real, with_real};
 use crate::engine::Writer;
 use crate::ops::{Attention, AttentionSizes, GatedAttention, GatedSizes, Parameters, Readout, Tokens, with_samples};
 
@@ -65,7 +65,7 @@ pub(super) fn attention_pool<'py>(
     let valid = mask.as_ref().and_then(|mask| mask.valid.as_deref());
     with_real!(dtype == DType::F64, C => {
         let parameters = given.list().into_iter().map(numbers::<C>).collect::<PyResult<_>>()?;
-        let attention = Attention { sizes, scale: C::from_f64(scale), parameters: given.like(parameters) };
+        let attention = Attention { sizes, scale, parameters: given.like(parameters) };
         if y.len() > 0 {
             let (tokens, y_writer) = (x.tokens::<C>(), real_writer::<C>(&y));
             let to = weights.as_ref().map(|weights| (real_writer::<C>(weights), with_samples(&weights.strides)));

@@ -140,7 +140,7 @@ impl<C: Real> Scores<C> for Gates<'_, C> {
         &self,
         _: usize,
         block: &ArrayView2<'_, C>,
-        d_scores: &ArrayView2<'_, C>,
+        d_scores: ArrayViewMut2<'_, C>,
         mut d_block: ArrayViewMut2<'_, C>,
         d_parameters: &mut [C],
     ) -> Result<()> {
