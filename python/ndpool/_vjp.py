@@ -21,7 +21,8 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> tuple[Any, 
     f : callable
         A differentiable function of this package.
     x : array_like
-        A floating-point array.
+        A floating-point array; of integers, where others are differentiable (`query`, the weights of attention and
+        convolution).
     *args, **kwargs
         Further arguments of `f`.
 
@@ -33,14 +34,15 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> tuple[Any, 
         `pullback(dy)` is the cotangent of `x` from that of the values, `pullback.jvp(dx)` the tangent of the values
         from that of `x`. Where more arguments are differentiable (`weights`, `g`, and `p` of gem, `alpha`, `r` and
         `beta` if they are passed), `pullback(dy)` is a tuple in the order of the signature, and `jvp` takes as many
-        tangents. For a list of modes `dy` is a tuple. It may be called again, and keeps what it needs and no more: for
-        max, min and other choices of a cell one or two bytes for each value (more for windows that span more than
-        65,536 cells), for sums and means nothing, for other modes a copy of `x` and of what was given beside it.
+        tangents. `pullback.arguments` are the names of them all; arrays of integers are not among them. For a list of
+        modes `dy` is a tuple. It may be called again, and keeps what it needs and no more: for max, min and other
+        choices of a cell one or two bytes for each value (more for windows that span more than 65,536 cells), for sums
+        and means nothing, for other modes a copy of `x` and of what was given beside it.
 
     Raises
     ------
     TypeError
-        If `f` is not a differentiable function of this package, or `x` is not of floats.
+        If `f` is not a differentiable function of this package, or nothing that it is given is differentiable.
 
     Examples
     --------

@@ -36,7 +36,7 @@ def blur_pool2d(
     -------
     ndarray
         Of spatial lengths `ceil(L / stride)`. Floats keep their dtype; integers and bool give float64. Sums are in
-        float64, and an image of one value gives that value. In the memory order of `x`.
+        float64, and an image of one value of up to 4e304 gives that value. In the memory order of `x`.
 
     Raises
     ------

@@ -95,15 +95,16 @@ pub(super) fn aps_pool<'py>(
     let (values_out, phase_out) = split_out(out.as_ref(), return_phase)?;
     let dtype = if average == Some(true) { array.dtype.mean() } else { array.dtype };
     let shape = call.solved.output_shape();
-    let mut read = vec![&array];
-    let values = values_out.as_ref().map(|out| Array::target(out, dtype, shape, &read)).transpose()?;
-    read.extend(&values);
+    let values = values_out.as_ref().map(|out| Array::target(out, dtype, shape, &[&array])).transpose()?;
     let phase_shape = if array.shape.len() == 4 { vec![array.shape[0], 2] } else { vec![2] };
     let phase = match &phase_out {
-        Some(out) => Some(Array::target(out, DType::I64, &phase_shape, &read)?),
+        Some(out) => Some(Array::target(out, DType::I64, &phase_shape, &[&array])?),
         None if return_phase => Some(Array::new(py, DType::I64, None, &phase_shape, &[1, 1][..phase_shape.len()])?),
         None => None,
     };
+    if let (Some(values), Some(phase)) = (&values, &phase) {
+        phase.expect_apart(values)?;
+    }
     let (one, none) = (PyInt::new(py, 1).into_any(), PyInt::new(py, 0).into_any());
     let no = PyBool::new(py, false).to_owned().into_any();
     let around = |x: &Bound<'py, PyAny>, out: Option<&Bound<'py, PyAny>>| {

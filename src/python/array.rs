@@ -258,6 +258,14 @@ impl<'py> Array<'py> {
         Some((first, last + self.dtype.size() as isize))
     }
 
+    /// Refuses the second array of a pair that shares memory with the first: both are written.
+    pub fn expect_apart(&self, first: &Self) -> PyResult<()> {
+        if self.overlaps(first) {
+            return Err(PyValueError::new_err("out: two arrays of a tuple must not share memory with each other"));
+        }
+        Ok(())
+    }
+
     fn overlaps(&self, other: &Self) -> bool {
         matches!((self.bytes(), other.bytes()), (Some(a), Some(b)) if a.0 < b.1 && b.0 < a.1)
     }

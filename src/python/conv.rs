@@ -1,6 +1,5 @@
 //! `conv*`, and its derivative in the input, the weights and the bias.
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use super::arguments::{PerAxis, size, windows};
@@ -48,11 +47,11 @@ pub(super) fn conv<'py>(
         dtype = dtype.promoted(bias.dtype);
     }
     let (tape, out) = destination(py, out);
-    if tape.is_some() && !x.dtype.is_float() {
+    let inputs: Vec<&Array<'py>> = [&x, &weight].into_iter().chain(&bias).collect();
+    if tape.is_some() && !inputs.iter().any(|array| array.dtype.is_float()) {
         return Err(no_gradient(x.dtype));
     }
     let (out, _) = split_out(out.as_ref(), false)?;
-    let inputs: Vec<&Array<'py>> = [&x, &weight].into_iter().chain(&bias).collect();
     let y = match &out {
         Some(out) => Array::target(out, dtype, call.output_shape(), &inputs)?,
         None => x.like(dtype, None, call.output_shape(), &[])?,
@@ -73,11 +72,12 @@ pub(super) fn conv<'py>(
     wrap(&x, y, out)
 }
 
-/// The work of a call, in cells that are read or written.
-fn work(call: &Convolution, arrays: &[&Array<'_>]) -> usize {
+/// The work of a call, in cells that are read or written; the result has so many.
+fn work(call: &Convolution, results: usize) -> usize {
     /// Products that take as long as a cell.
     const PRODUCTS: usize = 16;
-    arrays.iter().map(|array| array.len()).fold(call.products() / PRODUCTS, usize::saturating_add)
+    let cells = call.x_shape().iter().product::<usize>().saturating_add(results);
+    cells.saturating_add(call.products() / PRODUCTS)
 }
 
 fn run<A: Real>(
@@ -95,14 +95,14 @@ fn run<A: Real>(
     );
     let bias = bias_reader.as_ref().zip(bias);
     let bias = bias.map(|(reader, bias)| Field { reader: &**reader, strides: &bias.strides });
-    compute(x.object().py(), work(call, &[x, y]), |parallel| call.run(&[term], bias, (&*writer, &y.strides), parallel))
+    compute(x.object().py(), work(call, y.len()), |parallel| call.run(&[term], bias, (&*writer, &y.strides), parallel))
 }
 
 /// The derivative of a convolution, from copies of its input and its weights.
 struct ConvDerivative<A> {
     call: Convolution,
-    x: (Kept<A>, Side),
     /// Integers have no derivative.
+    x: (Kept<A>, Option<Side>),
     weight: (Kept<A>, Option<Side>),
     bias: Option<Side>,
     y: Side,
@@ -117,7 +117,7 @@ impl<A: Real> ConvDerivative<A> {
         y: &Array<'_>,
     ) -> PyResult<Self> {
         let side = |array: &Array<'_>| array.dtype.is_float().then(|| Side::of(array));
-        let (x, weight) = ((copy(x)?, Side::of(x)), (copy(weight)?, side(weight)));
+        let (x, weight) = ((copy(x)?, side(x)), (copy(weight)?, side(weight)));
         Ok(Self { call, x, weight, bias: bias.and_then(side), y: Side::of(y) })
     }
 }
@@ -128,8 +128,8 @@ fn fill_zeros(array: &Array<'_>) {
 
 impl<A: Real> Derivative for ConvDerivative<A> {
     fn arguments(&self) -> Vec<&'static str> {
-        let weight = self.weight.1.as_ref().map(|_| "weight");
-        ["x"].into_iter().chain(weight).chain(self.bias.as_ref().map(|_| "bias")).collect()
+        let sides = [("x", &self.x.1), ("weight", &self.weight.1), ("bias", &self.bias)];
+        sides.into_iter().filter(|(_, side)| side.is_some()).map(|(name, _)| name).collect()
     }
 
     fn shapes(&self) -> (&[usize], &[usize]) {
@@ -141,16 +141,19 @@ impl<A: Real> Derivative for ConvDerivative<A> {
         let py = dy.object().py();
         let reader = reals::<A>(&dy);
         let field = Field { reader: &*reader, strides: &dy.strides };
-        let dx = self.x.1.empty(py)?;
-        if self.call.leaves_out() {
-            fill_zeros(&dx);
+        let mut cotangents = Vec::new();
+        let work = work(&self.call, dy.len());
+        if let Some(side) = &self.x.1 {
+            let dx = side.empty(py)?;
+            if self.call.leaves_out() {
+                fill_zeros(&dx);
+            }
+            let writer = real_writer::<A>(&dx);
+            compute(py, work, |parallel| {
+                self.call.pull_x(field, self.weight.0.field(), (&*writer, &dx.strides), parallel)
+            })?;
+            cotangents.push(side.finish(&dx)?);
         }
-        let work = work(&self.call, &[&dx, &dy]);
-        let writer = real_writer::<A>(&dx);
-        compute(py, work, |parallel| {
-            self.call.pull_x(field, self.weight.0.field(), (&*writer, &dx.strides), parallel)
-        })?;
-        let mut cotangents = vec![self.x.1.finish(&dx)?];
         if let Some(side) = &self.weight.1 {
             let dw = side.empty(py)?;
             let writer = real_writer::<f64>(&dw);
@@ -177,25 +180,27 @@ impl<A: Real> Derivative for ConvDerivative<A> {
     }
 
     fn push<'py>(&self, py: Python<'py>, tangents: &Tangents<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let Some(dx) = tangents.of("x") else { return Err(PyTypeError::new_err("dx: is missing")) };
-        let dx = self.x.1.read("dx", dx, "x")?;
         let read = |side: &Option<Side>, argument: &'static str, tangent: &'static str| {
             let given = side.as_ref().zip(tangents.of(argument));
             given.map(|(side, given)| side.read(tangent, given, argument)).transpose()
         };
+        let dx = read(&self.x.1, "x", "dx")?;
         let dw = read(&self.weight.1, "weight", "dweight")?;
         let db = read(&self.bias, "bias", "dbias")?;
         let dy = self.y.empty(py)?;
-        let (dx_reader, dw_reader) = (reals::<A>(&dx), dw.as_ref().map(reals::<A>));
+        let (dx_reader, dw_reader) = (dx.as_ref().map(reals::<A>), dw.as_ref().map(reals::<A>));
         let db_reader = db.as_ref().map(reals::<A>);
-        let mut terms = vec![(Field { reader: &*dx_reader, strides: &dx.strides }, self.weight.0.field())];
+        let mut terms = Vec::new();
+        if let Some((reader, dx)) = dx_reader.as_ref().zip(dx.as_ref()) {
+            terms.push((Field { reader: &**reader, strides: &dx.strides }, self.weight.0.field()));
+        }
         if let Some((reader, dw)) = dw_reader.as_ref().zip(dw.as_ref()) {
             terms.push((self.x.0.field(), Field { reader: &**reader, strides: &dw.strides }));
         }
         let bias = db_reader.as_ref().zip(db.as_ref());
         let bias = bias.map(|(reader, db)| Field { reader: &**reader, strides: &db.strides });
         let writer = real_writer::<A>(&dy);
-        compute(py, work(&self.call, &[&dx, &dy]), |parallel| {
+        compute(py, work(&self.call, dy.len()), |parallel| {
             self.call.run(&terms, bias, (&*writer, &dy.strides), parallel)
         })?;
         self.y.finish(&dy)

@@ -61,19 +61,21 @@ pub(super) fn execute<'py>(
     let shape = kept(solved.output_shape(), options.dropped);
     let (tape, out) = destination(py, out);
     let (values_out, indices_out) = split_out(out.as_ref(), options.return_indices)?;
-    let place = |out: &Given<'py>, dtype, descr, inputs: &[&Array<'py>]| match out {
-        Some(out) => Array::target(out, dtype, &shape, inputs),
-        None => x.like(dtype, descr, &shape, options.dropped),
-    };
     let read: Vec<&Array<'py>> =
         [Some(x), options.valid, options.also_read, options.beside.as_ref().map(|&(array, _)| array)]
             .into_iter()
             .flatten()
             .collect();
-    let mut y = place(&values_out, dtype, descr.as_ref(), &read)?;
+    let place = |out: &Given<'py>, dtype, descr| match out {
+        Some(out) => Array::target(out, dtype, &shape, &read),
+        None => x.like(dtype, descr, &shape, options.dropped),
+    };
+    let mut y = place(&values_out, dtype, descr.as_ref())?;
     let mut indices = None;
     if options.return_indices {
-        indices = Some(place(&indices_out, DType::I64, None, &[&read[..], &[&y]].concat())?);
+        let place = place(&indices_out, DType::I64, None)?;
+        place.expect_apart(&y)?;
+        indices = Some(place);
     }
     let visits = options.visits(mode);
     let fill = fill_value(py, x, solved, mode, options, dtype)?;

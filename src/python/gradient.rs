@@ -380,7 +380,8 @@ impl Pullback {
 
 #[pymethods]
 impl Pullback {
-    /// The cotangent of `x` from `dy`, that of the result: a tuple where more arguments are differentiable.
+    /// The cotangent of `x` from `dy`, that of the result: a tuple where more arguments are differentiable, and without `x`
+    /// where that is of integers.
     fn __call__<'py>(&self, dy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let mut cotangents = self.pull(dy)?;
         if cotangents.len() == 1 {
@@ -403,6 +404,12 @@ impl Pullback {
         let tangents = Tangents(arguments.into_iter().zip(given).collect());
         let mut results = self.of.iter().map(|of| of.push(py, &tangents)).collect::<PyResult<Vec<_>>>()?;
         if self.many { Ok(PyTuple::new(py, results)?.into_any()) } else { Ok(results.swap_remove(0)) }
+    }
+
+    /// The names of the arguments that have a cotangent, in the order of the signature.
+    #[getter(arguments)]
+    fn names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.arguments())
     }
 
     fn __repr__(&self) -> String {

@@ -119,13 +119,15 @@ pub(super) fn fractional_max_pool<'py>(
     let shape = call.solved.output_shape();
     let mut inputs = vec![&x];
     inputs.extend(&given);
-    let place = |out: &Option<Bound<'py, PyAny>>, dtype, inputs: &[&Array<'py>]| match out {
-        Some(out) => Array::target(out, dtype, shape, inputs),
+    let place = |out: &Option<Bound<'py, PyAny>>, dtype| match out {
+        Some(out) => Array::target(out, dtype, shape, &inputs),
         None => x.like(dtype, None, shape, &[]),
     };
-    let y = place(&values_out, x.dtype, &inputs)?;
-    inputs.push(&y);
-    let indices = if return_indices { Some(place(&indices_out, DType::I64, &inputs)?) } else { None };
+    let y = place(&values_out, x.dtype)?;
+    let indices = if return_indices { Some(place(&indices_out, DType::I64)?) } else { None };
+    if let Some(indices) = &indices {
+        indices.expect_apart(&y)?;
+    }
     let mut map = None;
     if tape.is_some() {
         with_float!(x.dtype, T => map = Some(call.map::<T>()?), else return Err(no_gradient(x.dtype)));

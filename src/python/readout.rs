@@ -11,7 +11,8 @@ use super::execute::{destination, split_out, wrap};
 use super::gradient::{Derivative, Side, Tangents, no_gradient};
 use super::sequences::{Sequences, copied, numbers, write_numbers, zeros};
 use super::visited::real_writer;
-use crate::element::{Element, Real, with_real};
+use crate::element::{Real, with_real};
+use crate::engine::Writer;
 use crate::ops::{Attention, AttentionSizes, GatedAttention, GatedSizes, Parameters, Readout, Tokens, with_samples};
 
 /// `attention_pool`.
@@ -50,20 +51,21 @@ pub(super) fn attention_pool<'py>(
     let dtype = result_dtype(&x, &others);
 
     let (tape, out) = destination(py, out);
-    if tape.is_some() && !x.array.dtype.is_float() {
-        return Err(no_gradient(x.array.dtype));
+    if tape.is_some() {
+        expect_float(&x, &others)?;
     }
     let (values_out, weights_out) = split_out(out.as_ref(), return_weights)?;
     let y = x.result(dtype, &sizes.of_sample(), values_out.as_ref(), &inputs)?;
     let mut weights = None;
     if return_weights {
-        inputs.push(&y);
-        weights = Some(x.result(dtype, &sizes.weights_of_sample(), weights_out.as_ref(), &inputs)?);
+        let place = x.result(dtype, &sizes.weights_of_sample(), weights_out.as_ref(), &inputs)?;
+        place.expect_apart(&y)?;
+        weights = Some(place);
     }
     let valid = mask.as_ref().and_then(|mask| mask.valid.as_deref());
     with_real!(dtype == DType::F64, C => {
         let parameters = given.list().into_iter().map(numbers::<C>).collect::<PyResult<_>>()?;
-        let attention = Attention { sizes, scale: C::from_f64(scale), parameters: given.like(parameters) };
+        let attention = Attention { sizes, scale, parameters: given.like(parameters) };
         if y.len() > 0 {
             let (tokens, y_writer) = (x.tokens::<C>(), real_writer::<C>(&y));
             let to = weights.as_ref().map(|weights| (real_writer::<C>(weights), with_samples(&weights.strides)));
@@ -105,8 +107,8 @@ pub(super) fn gated_attention_pool<'py>(
     let dtype = result_dtype(&x, &others);
 
     let (tape, out) = destination(py, out);
-    if tape.is_some() && !x.array.dtype.is_float() {
-        return Err(no_gradient(x.array.dtype));
+    if tape.is_some() {
+        expect_float(&x, &others)?;
     }
     let (out, _) = split_out(out.as_ref(), false)?;
     let y = x.result(dtype, &sizes.of_sample(), out.as_ref(), &inputs)?;
@@ -136,6 +138,21 @@ struct Other<'a, 'py> {
 
 fn inputs<'a, 'py>(x: &'a Sequences<'py>, others: &[Other<'a, 'py>]) -> Vec<&'a Array<'py>> {
     std::iter::once(&x.array).chain(others.iter().map(|other| other.array)).collect()
+}
+
+/// Refuses to differentiate where no array is of floats.
+fn expect_float(x: &Sequences<'_>, others: &[Other<'_, '_>]) -> PyResult<()> {
+    if x.array.dtype.is_float() || others.iter().any(|other| other.array.dtype.is_float()) {
+        return Ok(());
+    }
+    Err(no_gradient(x.array.dtype))
+}
+
+/// Where the cotangent of tokens is written that are of integers, and have none.
+struct Nowhere;
+
+impl<C> Writer<C> for Nowhere {
+    fn write(&self, _: isize, _: isize, _: &[C]) {}
 }
 
 fn result_dtype(x: &Sequences<'_>, others: &[Other<'_, '_>]) -> DType {
@@ -177,8 +194,9 @@ impl<C: Real, R: Readout<C>> Recorded<C, R> {
 
 impl<C: Real, R: Readout<C>> Derivative for Recorded<C, R> {
     fn arguments(&self) -> Vec<&'static str> {
-        let others = self.others.iter().filter(|(_, _, side)| side.dtype.is_float()).map(|(name, _, _)| *name);
-        std::iter::once("x").chain(others).collect()
+        let others = self.others.iter().map(|(name, _, side)| (*name, side));
+        let all = std::iter::once(("x", &self.x)).chain(others);
+        all.filter(|(_, side)| side.dtype.is_float()).map(|(name, _)| name).collect()
     }
 
     fn shapes(&self) -> (&[usize], &[usize]) {
@@ -188,16 +206,17 @@ impl<C: Real, R: Readout<C>> Derivative for Recorded<C, R> {
     fn pull<'py>(&self, dy: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let py = dy.py();
         let dy = self.y.read("dy", dy, "the result")?;
-        let (dy, dx) = (numbers(&dy)?, self.x.empty(py)?);
-        let dx_writer = real_writer(&dx);
-        let to = (&*dx_writer, with_samples(&dx.strides));
+        let dy = numbers(&dy)?;
+        let dx = if self.x.dtype.is_float() { Some(self.x.empty(py)?) } else { None };
+        let writer: Box<dyn Writer<C>> = dx.as_ref().map_or_else(|| Box::new(Nowhere) as _, real_writer);
+        let to = (&*writer, dx.as_ref().map_or([0; 3], |dx| with_samples(&dx.strides)));
         let mut d_others = Vec::new();
         compute(py, self.tokens.len(), |parallel| {
             let tokens = Tokens::of(&self.tokens, self.shape);
             d_others = self.readout.pull(&tokens, self.valid.as_deref(), &dy, to, parallel)?;
             Ok(())
         })?;
-        let mut cotangents = vec![self.x.finish(&dx)?];
+        let mut cotangents = dx.iter().map(|dx| self.x.finish(dx)).collect::<PyResult<Vec<_>>>()?;
         for ((_, _, side), numbers) in
             self.others.iter().zip(d_others).filter(|((_, _, side), _)| side.dtype.is_float())
         {

@@ -34,10 +34,13 @@ pub(super) fn token_pool<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = x.py();
     let x = Sequences::read(x)?;
-    let mask = mask.map(|mask| x.mask(mask)).transpose()?;
     let mode = one_of("mode", mode, &MODES)?;
-    let inputs: Vec<&Array<'_>> = std::iter::once(&x.array).chain(mask.as_ref().map(|mask| &mask.array)).collect();
     let (tape, out) = destination(py, out);
+    if mode != TokenMode::Max || mask.is_some() || tape.is_some() {
+        mode.expect_few(&x.samples)?;
+    }
+    let mask = mask.map(|mask| x.mask(mask)).transpose()?;
+    let inputs: Vec<&Array<'_>> = std::iter::once(&x.array).chain(mask.as_ref().map(|mask| &mask.array)).collect();
     if tape.is_some() && !x.array.dtype.is_float() {
         return Err(no_gradient(x.array.dtype));
     }

@@ -316,6 +316,26 @@ def test_an_out_that_overlaps_the_input_is_refused_and_nothing_is_written(mode, 
     np.testing.assert_array_equal(base, before)
 
 
+@pytest.mark.parametrize(
+    ("f", "shapes"),
+    [
+        (lambda x, out: ndpool.max_pool2d(x, 2, return_indices=True, out=out), [(2, 4, 4), (2, 4, 4)]),
+        (
+            lambda x, out: ndpool.fractional_max_pool2d(x, 2, 4, return_indices=True, rng=0, out=out),
+            [(2, 4, 4), (2, 4, 4)],
+        ),
+        (lambda x, out: ndpool.aps_pool2d(x, return_phase=True, out=out), [(2, 4, 4), (2,)]),
+    ],
+    ids=["max", "fractional", "aps"],
+)
+def test_arrays_of_an_out_that_overlap_each_other_are_refused(f, shapes):
+    x, base = np.arange(128).reshape(2, 8, 8), np.full(64, -9)
+    out = tuple(base[: np.prod(shape)].reshape(shape) for shape in shapes)
+    with pytest.raises(ValueError, match=r"^out: two arrays of a tuple must not share memory with each other$"):
+        f(x, out)
+    assert (base == -9).all()
+
+
 def test_an_out_beside_the_input_in_the_same_memory_is_fine():
     base = np.random.default_rng(0).standard_normal(512)
     x, out = base[:256].reshape(1, 1, 16, 16), base[256:].reshape(1, 1, 16, 16)

@@ -411,9 +411,33 @@ def test_arrays_that_are_no_floats_are_not_differentiable():
     assert pullback(y).shape == X.shape
     for dtype in [*some.INTEGERS, some.BOOL]:
         message = message_of(
-            TypeError, lambda dtype=dtype: ndpool.vjp(ndpool.conv2d, X.astype(dtype), WEIGHT, groups=2)
+            TypeError, lambda dtype=dtype: ndpool.vjp(ndpool.conv2d, X.astype(dtype), WEIGHT.astype(int), groups=2)
         )
         assert message.startswith("x: ")
+
+
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("dtype", [*some.INTEGERS, some.BOOL], ids=some.dtype_name)
+def test_weights_of_integers_that_are_convolved_have_a_gradient(dtype, layout):
+    x = np.moveaxis(X, 1, -1 if layout == "channels_last" else 1).astype(dtype)
+    weight, bias = WEIGHT.astype(np.float64), BIAS.astype(np.float64)
+    arguments = {"groups": 2, "stride": 2, "padding": 1, "layout": layout}
+    y, pullback = ndpool.vjp(ndpool.conv2d, x, weight, bias, **arguments)
+    want, of_floats = ndpool.vjp(ndpool.conv2d, x.astype(np.float64), weight, bias, **arguments)
+    np.testing.assert_array_equal(y, want)
+    assert of_floats.arguments == ("x", "weight", "bias")
+    assert pullback.arguments == ("weight", "bias")
+    for one, same in zip(pullback(y), of_floats(y)[1:], strict=True):
+        np.testing.assert_array_equal(one, same, strict=True)
+    still = np.zeros(x.shape)
+    np.testing.assert_allclose(pullback.jvp(weight, bias), of_floats.jvp(still, weight, bias), rtol=1e-14)
+    # One alone is no tuple.
+    y, pullback = ndpool.vjp(ndpool.conv2d, x, weight.astype(int), bias, **arguments)
+    axes = (0, 1, 2) if layout == "channels_last" else (0, 2, 3)
+    np.testing.assert_allclose(pullback(np.ones_like(y)), np.ones_like(y).sum(axes))
+    constant = np.ones_like(y) * (bias if layout == "channels_last" else bias[:, None, None])
+    np.testing.assert_array_equal(pullback.jvp(bias), constant)
+    assert message_of(TypeError, lambda: pullback.jvp(x, bias)).startswith("dx: 2 tangents")
 
 
 @pytest.mark.parametrize("shape", [(0, 0, 0, 0), (), (4,), (2, 6, 4, 5), (2, 6, 4, 4, 1)])

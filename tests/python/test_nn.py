@@ -119,12 +119,20 @@ def test_repr_is_that_of_pytorch(written, shown):
     assert repr(eval(f"nn.{written}", {"nn": nn})) == shown
 
 
+#: Arrays that a function is given and its layer has.
+LEARNED = {
+    "Conv": {"weight", "bias"},
+    "AttentionPool": {"query", "key_weight", "value_weight"},
+    "GatedAttentionPool": {"v", "u", "w"},
+}
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_options_of_a_layer_are_those_of_its_function(layer):
     of_layer = inspect.signature(layer).parameters
     of_pass = inspect.signature(layer.forward).parameters
     own = {"in_channels", "out_channels", "dim", "hidden_dim", "num_queries", "key_dim", "value_dim", "rng", "dtype"}
-    of_params = set(layer._differentiable)
+    of_params = LEARNED.get(family(layer), set())
     of_function = set(inspect.signature(getattr(ndpool, layer.function)).parameters) - {"out"}
     assert of_function <= {*of_layer, *of_pass, *of_params}
     assert set(of_layer) - of_function <= own | ({"kernel_size", "bias"} if "weight" in of_params else set())
@@ -191,6 +199,25 @@ def test_integers_pool_in_training_mode_and_have_no_gradient():
     np.testing.assert_array_equal(layer(np.array([1.0, 1.0, 3.0, 2.0])), [1.0, 2.0])
     with pytest.raises(TypeError, match="not differentiable"):
         layer.backward(np.ones(2))
+
+
+def test_weights_learn_from_integers():
+    image = np.random.default_rng(0).integers(0, 255, (2, 3, 8, 8), np.uint8)
+    layer = nn.Conv2d(3, 4, 3, stride=2, rng=0)
+    y = layer(image)
+    assert layer.backward(y) is None
+    got = {name: grad.copy() for name, grad in layer.grads.items()}
+    layer.zero_grad()
+    assert layer.backward(layer(image.astype(np.float64))).shape == image.shape
+    for name, grad in layer.grads.items():
+        np.testing.assert_allclose(got[name], grad, rtol=1e-5)
+    # What comes before the weights has no gradient either.
+    net = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(3, 4, 3, rng=0), nn.AvgPool2d(2))
+    assert net.backward(net(image)) is None
+    assert all(grad.any() for grad in net.grads.values())
+    for layer in (nn.AttentionPool(8, rng=0), nn.GatedAttentionPool(8, 4, rng=0)):
+        assert layer.backward(layer(image[:, 0] > 127)) is None
+        assert all(grad.any() for grad in layer.grads.values())
 
 
 def test_a_wrong_call_is_an_error_and_the_last_pass_stays():

@@ -188,6 +188,93 @@ def test_scores_of_1e30_give_the_largest_token(dtype):
     np.testing.assert_array_equal(equal, np.array([[[1e30]]], dtype))
 
 
+def assert_as_in_float64(arrays, rtol, **options):
+    """Compare values, cotangents and tangents of float32 arrays with those of float64, of which none overflows."""
+    got, pullback = ndpool.vjp(ndpool.attention_pool, **arrays, **options)
+    wide = {name: array.astype(np.float64) for name, array in arrays.items()}
+    want, of_wide = ndpool.vjp(ndpool.attention_pool, **wide, **options)
+    assert got.dtype == np.float32
+
+    def compare(one, same):
+        np.testing.assert_allclose(one, same, rtol=rtol, atol=rtol * np.abs(same).max())
+
+    compare(got, want)
+    tangents = [normal(array.shape, seed).astype(np.float32) for seed, array in enumerate(arrays.values(), 5)]
+    for one, same in zip(pullback(np.ones_like(got)), of_wide(np.ones_like(want)), strict=True):
+        compare(one, same)
+    compare(pullback.jvp(*tangents), of_wide.jvp(*tangents))
+
+
+def test_queries_times_keys_beyond_float32_give_the_largest_token():
+    x, query, key = (np.array(array, np.float32) for array in ([[[1e-10], [2e-10]]], [[1e20]], [[1e20]]))
+    got, pullback = ndpool.vjp(ndpool.attention_pool, x, query, key_weight=key)
+    np.testing.assert_array_equal(got, x[:, 1:])
+    np.testing.assert_array_equal(pullback(np.ones_like(got))[0], [[[0], [1]]])
+    assert not any(cotangent.any() for cotangent in pullback(np.ones_like(got))[1:])
+    np.testing.assert_array_equal(pullback.jvp(x + 5, query, key), x[:, 1:] + 5)
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
+@pytest.mark.parametrize("queries", [1, 5])
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 1), (1e20, 1e20, 1e-8), (1e30, 1e25, 1e3), (1e-3, 1e3, 1e34), (1e38, 1, 1e-8)], ids=str
+)
+def test_scores_of_any_size_are_those_of_float64(sizes, queries, own):
+    shapes = {"query": (*[3] * own, queries, 6), "key_weight": (8, 6), "x": (3, 7, 8)}
+    numbers = [normal(shape, seed, np.float32) for seed, shape in enumerate(shapes.values())]
+    query, key, x = (array.astype(np.float32) * np.float32(size) for array, size in zip(numbers, sizes, strict=True))
+    if queries > 1:
+        query[..., 0, :] /= sizes[0]  # one of ordinary size beside them
+    arrays = {"x": x, "query": query, "key_weight": key, "value_weight": normal((8, 4), 3, np.float32)}
+    assert_as_in_float64(arrays, 2e-4, num_heads=2)
+    got, weights = ndpool.attention_pool(**arrays, num_heads=2, return_weights=True, mask=normal((3, 7), 9) < 1)
+    assert np.isfinite(got).all()
+    np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
+
+
+def test_scores_that_differ_little_are_kept_where_their_rows_overflow():
+    arrays = {
+        "x": np.array([[[3e-38], [2e-38], [1.5e-38]]], np.float32),
+        "query": np.array([[2e19], [1e19]], np.float32),
+        "key_weight": np.array([[2e19]], np.float32),
+    }
+    got, weights = ndpool.attention_pool(**arrays, return_weights=True)
+    want = ndpool.attention_pool(**{name: array.astype(float) for name, array in arrays.items()}, return_weights=True)
+    np.testing.assert_allclose(got, want[0], rtol=1e-5)
+    np.testing.assert_allclose(weights, want[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "x", "query", "key", "scale"),
+    [
+        (FLOAT64, 1e-280, 1e200, 1e200, 1.0),
+        (FLOAT64, 1e300, 1e10, 1e-3, 1.0),
+        (FLOAT64, 1e-100, 1e-10, 1e-10, 1e300),
+        (FLOAT32, 1e-20, 1.0, 1.0, 1e300),
+        (FLOAT32, 1e38, 1e20, 1e-20, -1e30),
+    ],
+)
+def test_scores_near_the_limits(dtype, x, query, key, scale):
+    x = np.array([[[x, 0], [2 * x, 1], [-x, 2]]], dtype)
+    query, key = np.array([[query]], dtype), np.array([[key], [0]], dtype)
+    got, pullback = ndpool.vjp(ndpool.attention_pool, x, query, key_weight=key, scale=scale)
+    winner = 1 if scale > 0 else 2
+    np.testing.assert_array_equal(got[0, 0], x[0, winner])
+    dx, *others = pullback(np.ones_like(got))
+    np.testing.assert_array_equal(dx[0], np.arange(3)[:, None] == [winner] * 2)
+    assert not any(cotangent.any() for cotangent in others)
+    tangent = np.ones_like(x)
+    np.testing.assert_array_equal(pullback.jvp(tangent, query, key)[0, 0], [1, 1])
+
+
+def test_infinity_and_nan_that_are_given_stay():
+    x, key = np.array([[[1, 2], [3, 1]]], np.float32), np.eye(2, dtype=np.float32)
+    for value in (np.inf, np.nan):
+        got = ndpool.attention_pool(x, np.array([[value, 1], [0, 1e30]], np.float32), key_weight=key)
+        assert np.isnan(got[0, 0]).all()
+        np.testing.assert_array_equal(got[0, 1], x[0, 0])
+
+
 @pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=some.dtype_name)
 def test_gates_saturate_without_overflow(dtype):
     x = np.array([[[1e30], [-1e30], [0]]], dtype)
@@ -281,6 +368,27 @@ def test_arrays_of_integers_have_no_cotangent():
     dx, dvalue = pullback(y)
     assert (dx.shape, dvalue.shape) == (x.shape, (4, 2))
     assert pullback.jvp(x, dvalue).shape == y.shape
+
+
+@pytest.mark.parametrize("dtype", [*some.INTEGERS, some.BOOL], ids=some.dtype_name)
+def test_tokens_of_integers_leave_the_gradients_of_the_others(dtype):
+    x, mask = (4 * normal((2, 5, 4), 0)).astype(dtype), normal((2, 5), 5) < 1
+    query, key, value = normal((1, 4), 1), normal((4, 4), 2), normal((4, 2), 3)
+    others = [
+        (ndpool.attention_pool, {"query": query}, {"mask": mask}),
+        (ndpool.attention_pool, {"query": query, "key_weight": key, "value_weight": value}, {"num_heads": 2}),
+        (ndpool.gated_attention_pool, {"v": value, "u": value, "w": normal(2, 4)}, {"mask": mask}),
+    ]
+    for f, arrays, options in others:
+        y, pullback = ndpool.vjp(f, x, **arrays, **options)
+        want, of_floats = ndpool.vjp(f, x.astype(np.float64), **arrays, **options)
+        np.testing.assert_array_equal(y, want, strict=True)
+        assert pullback.arguments == tuple(arrays)
+        cotangents = pullback(y) if len(arrays) > 1 else (pullback(y),)
+        for one, same in zip(cotangents, of_floats(y)[1:], strict=True):
+            np.testing.assert_array_equal(one, same, strict=True)
+        tangents = [normal(array.shape, seed) for seed, array in enumerate(arrays.values(), 6)]
+        np.testing.assert_array_equal(pullback.jvp(*tangents), of_floats.jvp(np.zeros(x.shape), *tangents))
 
 
 def test_threads_do_not_matter():

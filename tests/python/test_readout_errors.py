@@ -39,7 +39,11 @@ def refused(f, kind, arguments, message, shape):
         (TypeError, {"query": "text"}, "query: "),
         (ValueError, {"key_weight": np.ones((3, 4))}, "key_weight: an array of shape (3, 4) must have shape (4, 4)"),
         (ValueError, {"key_weight": np.ones((4, 5))}, "key_weight: an array of shape (4, 5) must have shape (4, 4)"),
-        (ValueError, {"key_weight": np.ones((4, 0)), "query": np.ones((5, 0))}, "key_weight: an array of shape (4, 0)"),
+        (
+            ValueError,
+            {"key_weight": np.ones((4, 0)), "query": np.ones((5, 0))},
+            "key_weight: an array of shape (4, 0) must have shape (4, E), E at least 1",
+        ),
         (ValueError, {"key_weight": 2.0}, "key_weight: an array of shape ()"),
         (
             ValueError,
@@ -49,7 +53,7 @@ def refused(f, kind, arguments, message, shape):
         (
             ValueError,
             {"value_weight": np.ones((4, 0))},
-            "value_weight: an array of shape (4, 0) must have shape (4, F)",
+            "value_weight: an array of shape (4, 0) must have shape (4, F), F at least 1",
         ),
         (ValueError, {"value_weight": np.ones((4, 3)), "num_heads": 2}, "num_heads: 2 must divide the 3 channels"),
         (ValueError, {"num_heads": 3}, "num_heads: 3 must divide the 4 channels of the query"),
@@ -85,7 +89,7 @@ def test_what_attention_refuses(kind, arguments, message):
         (ValueError, {"x": X[:, :, :0]}, "x: an array of shape (2, 3, 0) must have channels"),
         (ValueError, {"x": X[None]}, "x: an array of shape (1, 2, 3, 4) must have 3 axes"),
         (ValueError, {"v": SQUARE.T}, "v: an array of shape (6, 4) must have shape (4, M)"),
-        (ValueError, {"v": np.ones((4, 0))}, "v: an array of shape (4, 0) must have shape (4, M)"),
+        (ValueError, {"v": np.ones((4, 0))}, "v: an array of shape (4, 0) must have shape (4, M), M at least 1"),
         (ValueError, {"v": np.ones(4)}, "v: an array of shape (4,) must have shape (4, M)"),
         (ValueError, {"u": np.ones((4, 5))}, "u: an array of shape (4, 5) must have the shape of v, (4, 6)"),
         (ValueError, {"w": np.ones(4)}, "w: an array of shape (4,) must have shape (6,) or (6, K)"),
@@ -117,7 +121,7 @@ def test_out_shares_memory_with_no_input():
         ValueError,
         lambda: ndpool.attention_pool(X, QUERY, return_weights=True, out=(values, values.reshape(2, 1, 4, 5)[..., :3])),
     )
-    assert message.startswith("out: ")
+    assert message == "out: two arrays of a tuple must not share memory with each other"
     assert (values == 0).all()
 
 
@@ -132,12 +136,10 @@ def test_cotangents_and_tangents_of_other_shapes_are_refused():
 
 
 @pytest.mark.parametrize("dtype", [*some.INTEGERS, some.BOOL], ids=some.dtype_name)
-def test_tokens_of_integers_have_no_gradient(dtype):
-    x = X.astype(dtype)
-    assert "x: " in message_of(TypeError, lambda: ndpool.vjp(ndpool.attention_pool, x, QUERY))
-    assert "x: " in message_of(
-        TypeError, lambda: ndpool.vjp(ndpool.gated_attention_pool, x, SQUARE, SQUARE, np.ones(6))
-    )
+def test_integers_alone_have_no_gradient(dtype):
+    x, query, square, w = (array.astype(dtype) for array in (X, QUERY, SQUARE, np.ones(6)))
+    assert "x: " in message_of(TypeError, lambda: ndpool.vjp(ndpool.attention_pool, x, query))
+    assert "x: " in message_of(TypeError, lambda: ndpool.vjp(ndpool.gated_attention_pool, x, square, square, w))
 
 
 def test_absurd_sizes_fail_at_once():

@@ -305,6 +305,11 @@ def test_absurd_sizes_fail_at_once():
     x = np.broadcast_to(np.float32(1), (2, 2**33, 2))
     message = message_of(ValueError, lambda: ndpool.vjp(ndpool.token_pool, x, mode="max"))
     assert message.startswith(f"x: {2**33} tokens are too many")
+    # Before a mask of as many is looked at, which would take seconds.
+    x, mask = np.broadcast_to(np.float32(1), (2**34, 2)), np.broadcast_to(True, 2**34)
+    for mode in ("max", "cls", "last"):
+        message = message_of(ValueError, lambda m=mode: ndpool.token_pool(x, mask, m))
+        assert message.startswith(f"x: {2**34} tokens are too many")
     x = np.broadcast_to(np.int8(1), (2**40, 1, 2**20))
     for mode in MODES:
         with pytest.raises((MemoryError, ValueError)):

@@ -30,7 +30,8 @@ class Layer(ABC):
     """What all layers have in common; derive from it to put a layer of one's own into a `Sequential`.
 
     A layer remembers its last forward pass while it is in training mode, as it is when made. A pass that cannot be
-    differentiated (integers, a mode without a gradient) is computed all the same, and `backward` then says why not.
+    differentiated (integers, a mode without a gradient) is computed all the same, and `backward` then says why not. A
+    layer of weights that was given integers returns None from `backward`, and adds the gradients of `params` up.
 
     Attributes
     ----------
@@ -107,8 +108,6 @@ class FunctionLayer(Layer):
     function: ClassVar[str]
     #: The number of spatial axes, after batch and channels; None if the function takes any.
     rank: ClassVar[int | None] = None
-    #: Arguments besides `x` that may have gradients, in the order in which the pullback returns them.
-    _differentiable: ClassVar[tuple[str, ...]] = ()
     #: Arguments of `__init__` that are used once and not kept.
     _transient: ClassVar[tuple[str, ...]] = ()
     #: Options that `repr` shows without their names, and shows even if they have their default.
@@ -121,7 +120,7 @@ class FunctionLayer(Layer):
 
     def __init__(self, rng: Rng = None, /, **options: Any) -> None:
         super().__init__()
-        self._last: tuple[tuple[str, ...], Pullback | str] | None = None
+        self._last: Pullback | str | None = None
         self._set_options(options)
         self._try_options()
         self._expect_room()
@@ -138,9 +137,9 @@ class FunctionLayer(Layer):
 
         Returns
         -------
-        array or tuple of arrays
-            The gradient of `x`; a tuple if further inputs of the pass were differentiable. Those of parameters are
-            added to `grads`.
+        array, tuple of arrays or None
+            The gradient of `x`, or None if it was of integers; a tuple if further inputs of the pass were
+            differentiable. Those of parameters are added to `grads`.
 
         Raises
         ------
@@ -151,15 +150,15 @@ class FunctionLayer(Layer):
         """
         if self._last is None:
             raise RuntimeError(f"{type(self).__name__}: backward needs a forward pass in training mode before it")
-        names, pullback = self._last
+        pullback = self._last
         if isinstance(pullback, str):
             raise TypeError(pullback)
         slopes = pullback(dy)
-        slopes = dict(zip(names, slopes if isinstance(slopes, tuple) else (slopes,), strict=True))
+        slopes = dict(zip(pullback.arguments, slopes if isinstance(slopes, tuple) else (slopes,), strict=True))
         for name in self.params:
             grad, slope = self.grads[name], np.asarray(slopes.pop(name))
             np.add(grad, slope, out=grad)
-        found = tuple(slopes.values())
+        found = (slopes.pop("x", None), *slopes.values())
         return found if len(found) > 1 else found[0]
 
     def output_shape(self, shape: Any) -> tuple[int, ...]:
@@ -292,14 +291,13 @@ class FunctionLayer(Layer):
         arguments = self._arguments() | given
         if not self.training:
             return function(x, **arguments)
-        names = ("x", *(name for name in self._differentiable if name in self.params or name in given))
         pullback: Pullback | str
         try:
             y, pullback = ndpool.vjp(function, x, **arguments)
         except TypeError as error:
             # Either the pass has no gradient, or the call is wrong and fails again.
             y, pullback = function(x, **arguments), str(error)
-        self._last = names, pullback  # at once, so that threads do not mix their passes
+        self._last = pullback
         return y
 
     def _batched_shape(self, shape: tuple[int, ...], **inputs: Any) -> tuple[int, ...]:

@@ -25,7 +25,6 @@ _MODES_THAT_LEARN = {"gem": "p", "mixed": "alpha", "lse": "r", "soft": "beta"}
 class ModeLayer(FunctionLayer):
     """What layers with modes share: options by name, of which some are learned; masks and weights at each pass."""
 
-    _differentiable = ("weights", "g", *_LEARNED)
     #: Options that say where windows are; the others say what a window gives.
     _geometry: ClassVar[tuple[str, ...]] = ()
 

@@ -24,7 +24,6 @@ class Convolution(PlainLayer):
     _unnamed = ("in_channels", "out_channels")
     _shown = ("kernel_size", "stride")
     _per_axis = ("kernel_size", "stride", "padding", "dilation")
-    _differentiable = ("weight", "bias")
     _transient = ("rng",)
     _checks: ClassVar = {"dtype": float_dtype, "stride": sizes}
 

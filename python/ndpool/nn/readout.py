@@ -86,7 +86,6 @@ class AttentionPool(TokenLayer):
 
     function = "attention_pool"
     _shown = ("dim", "num_queries", "num_heads")
-    _differentiable = ("query", "key_weight", "value_weight")
     _transient = ("rng",)
     _checks: ClassVar = {"dtype": float_dtype}
 
@@ -179,7 +178,6 @@ class GatedAttentionPool(TokenLayer):
 
     function = "gated_attention_pool"
     _shown = ("dim", "hidden_dim")
-    _differentiable = ("v", "u", "w")
     _transient = ("rng",)
     _checks: ClassVar = {"dtype": float_dtype}
 

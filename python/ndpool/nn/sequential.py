@@ -78,9 +78,23 @@ class Sequential(Layer):
         return x
 
     def backward(self, dy: Any) -> Any:
-        """Return the gradient with respect to the input of the last forward pass, and add those of `params` up."""
+        """Return the gradient with respect to the input of the last forward pass, and add those of `params` up.
+
+        Parameters
+        ----------
+        dy : array_like
+            Gradient with respect to the result.
+
+        Returns
+        -------
+        array or None
+            What the first layer returns; None, also if a layer further on was given integers: before them there is no
+            gradient.
+        """
         for layer in reversed(self.layers):
             dy = layer.backward(dy)
+            if dy is None:
+                break
         return dy
 
     def output_shape(self, shape: Any) -> tuple[int, ...]:

@@ -446,3 +446,25 @@ impl Convolution {
         !self.windows.iter().all(all)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where only a bias moves, the tangent of the result is that of the bias.
+    #[test]
+    fn a_sum_of_no_terms_is_the_bias() {
+        for last in [false, true] {
+            let (x, conv) = ([2, 3, 7, 5], Conv::new(&[Window::new(3).stride(2).padding(1, 1); 2]));
+            let (x, conv) = if last { ([2, 7, 5, 3], conv.channels_last()) } else { (x, conv) };
+            let call = conv.solve(&x, &[4, 3, 3, 3], Some(&[4])).unwrap();
+            let (mut y, bias) = (zeros::<f64>(&call.output_shape).unwrap(), ndarray::array![1.0, -2.0, 3.0, 0.5]);
+            let (place, given) = (ViewMut::from(&mut y), View::from(&bias));
+            let reader = given.raw();
+            let bias_of_call = Some(Field { reader: &reader, strides: given.strides() } as Field<'_, f64>);
+            call.run(&[], bias_of_call, (&place.raw(), place.strides()), &Parallel::default()).unwrap();
+            let channel = if last { 3 } else { 1 };
+            assert!(y.indexed_iter().all(|(index, &value)| value == bias[index[channel]]));
+        }
+    }
+}

@@ -4,6 +4,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::groups::Groups;
 use super::heads::Heads;
+use super::rows::{Moving, Rows};
 use super::samples::{Samples, refused};
 use super::softmax::{Pooled, Scores, Softmax, zeros};
 use super::tokens::Tokens;
@@ -74,7 +75,12 @@ impl AttentionSizes {
                 let rule = format!("must have the {token} channels of x in its last axis, without a key_weight");
                 return Err(refused("query", query, rule));
             }
-            Some(weight) if weight != [token, key] || key == 0 => {
+            Some(weight) if key == 0 => {
+                let rule =
+                    format!("must have shape ({token}, E), E at least 1: from the channels of x to those of keys");
+                return Err(refused("key_weight", weight, rule));
+            }
+            Some(weight) if weight != [token, key] => {
                 let rule = format!("must have shape ({token}, {key}): from the channels of x to those of the query");
                 return Err(refused("key_weight", weight, rule));
             }
@@ -84,7 +90,7 @@ impl AttentionSizes {
             None => token,
             Some(&[rows, size]) if rows == token && size > 0 => size,
             Some(weight) => {
-                let rule = format!("must have shape ({token}, F): a row for each channel of x");
+                let rule = format!("must have shape ({token}, F), F at least 1: a row for each channel of x");
                 return Err(refused("value_weight", weight, rule));
             }
         };
@@ -122,14 +128,15 @@ impl AttentionSizes {
 /// A call of attention pooling: everything but the tokens.
 pub(crate) struct Attention<C> {
     pub sizes: AttentionSizes,
-    pub scale: C,
+    pub scale: f64,
     pub parameters: Parameters<Vec<C>>,
 }
 
 /// Queries as rows that tokens are multiplied with, and the tangents of these.
 struct Queries<C> {
-    rows: Vec<C>,
-    tangents: Vec<C>,
+    rows: Rows<C>,
+    /// Empty where nothing is asked of them.
+    moving: Moving<C>,
     groups: Groups,
     /// Rows of a sample.
     count: usize,
@@ -140,6 +147,10 @@ impl<C: Real> Queries<C> {
     fn of<'s>(&self, rows: &'s [C], sample: usize) -> &'s [C] {
         let size = self.count * self.groups.width;
         &rows[if self.batched { sample * size } else { 0 }..][..size]
+    }
+
+    fn power_of(&self, powers: &[C], sample: usize, row: usize) -> C {
+        powers[if self.batched { sample * self.count } else { 0 } + row]
     }
 }
 
@@ -156,8 +167,16 @@ impl<C: Real> Scores<C> for Queries<C> {
         2 * self.parameters()
     }
 
+    fn power(&self, sample: usize, row: usize) -> C {
+        self.power_of(&self.rows.powers, sample, row)
+    }
+
+    fn power_of_tangents(&self, sample: usize, row: usize) -> C {
+        self.power_of(&self.moving.powers, sample, row)
+    }
+
     fn score(&self, sample: usize, block: &ArrayView2<'_, C>, mut scores: ArrayViewMut2<'_, C>) -> Result<()> {
-        self.groups.against(self.of(&self.rows, sample), block, C::default(), &mut scores);
+        self.groups.against(self.of(&self.rows.numbers, sample), block, C::default(), &mut scores);
         Ok(())
     }
 
@@ -165,12 +184,16 @@ impl<C: Real> Scores<C> for Queries<C> {
         &self,
         sample: usize,
         block: &ArrayView2<'_, C>,
-        d_scores: &ArrayView2<'_, C>,
+        mut d_scores: ArrayViewMut2<'_, C>,
         mut d_block: ArrayViewMut2<'_, C>,
         d_parameters: &mut [C],
     ) -> Result<()> {
-        self.groups.spread(d_scores, self.of(&self.rows, sample), &mut d_block);
-        self.groups.gather(d_scores, block, d_parameters);
+        self.groups.gather(&d_scores.view(), block, d_parameters);
+        for (r, mut d_scores) in d_scores.outer_iter_mut().enumerate() {
+            let power = self.power(sample, r);
+            d_scores.map_inplace(|x| *x = *x * power);
+        }
+        self.groups.spread(&d_scores.view(), self.of(&self.rows.numbers, sample), &mut d_block);
         Ok(())
     }
 
@@ -181,8 +204,8 @@ impl<C: Real> Scores<C> for Queries<C> {
         d_block: &ArrayView2<'_, C>,
         mut d_scores: ArrayViewMut2<'_, C>,
     ) -> Result<()> {
-        self.groups.against(self.of(&self.rows, sample), d_block, C::default(), &mut d_scores);
-        self.groups.against(self.of(&self.tangents, sample), block, C::one(), &mut d_scores);
+        self.groups.against(self.of(&self.moving.rows, sample), d_block, C::default(), &mut d_scores);
+        self.groups.against(self.of(&self.moving.tangents, sample), block, C::one(), &mut d_scores);
         Ok(())
     }
 }
@@ -204,17 +227,16 @@ impl<C: Real> Attention<C> {
     /// What tokens are scored by: the queries, times the transposed key weight, scaled.
     fn rows(&self, tangents: Option<&Parameters<Vec<C>>>, parallel: &Parallel<'_>) -> Result<Queries<C>> {
         let (keys, of) = (self.keys(), &self.parameters);
-        let mut rows = keys.split(&of.query, of.key_weight.as_deref(), parallel)?;
-        let mut d_rows = Vec::new();
+        let weight = of.key_weight.as_deref();
+        let rows = Rows::new(keys, &[(&of.query, weight)], self.scale, parallel)?;
+        let mut moving = Moving::default();
         if let Some(d) = tangents {
-            d_rows = keys.split(&d.query, of.key_weight.as_deref(), parallel)?;
-            if let Some(d_key) = &d.key_weight {
-                add(&mut d_rows, &keys.split(&of.query, Some(d_key), parallel)?);
-            }
+            let mut terms = vec![(&d.query[..], weight)];
+            terms.extend(d.key_weight.as_deref().map(|d_key| (&of.query[..], Some(d_key))));
+            moving = Moving::new(&rows, &Rows::new(keys, &terms, self.scale, parallel)?)?;
         }
-        rows.iter_mut().chain(&mut d_rows).for_each(|x| *x = *x * self.scale);
         let count = self.sizes.heads * self.sizes.queries;
-        Ok(Queries { rows, tangents: d_rows, groups: keys.groups(), count, batched: self.sizes.batched })
+        Ok(Queries { rows, moving, groups: keys.groups(), count, batched: self.sizes.batched })
     }
 
     fn softmax<'a>(
@@ -280,7 +302,7 @@ impl<C: Real> Readout<C> for Attention<C> {
         let mut d_value = of.value_weight.as_ref().map(same).transpose()?;
         let rows = self.rows(None, parallel)?;
         let softmax = self.softmax(tokens, mask, &rows);
-        let mut d_rows = zeros(rows.rows.len())?;
+        let mut d_rows = zeros(rows.rows.numbers.len())?;
         let (of_result, of_rows) = (self.sizes.queries * self.sizes.value, rows.parameters());
         for samples in softmax.chunks() {
             let pooled = softmax.pool(samples.clone(), parallel)?;
@@ -295,7 +317,7 @@ impl<C: Real> Readout<C> for Attention<C> {
             }
         }
         for x in &mut d_rows {
-            *x = *x * self.scale;
+            *x = C::from_f64(x.to_f64() * self.scale);
         }
         if let Some(d_key) = &mut d_key {
             keys.outer(&d_rows, &of.query, d_key, parallel)?;

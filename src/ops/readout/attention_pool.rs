@@ -112,7 +112,7 @@ impl<'a, P: Element<Mean = P>> AttentionPool<'a, P> {
     ) -> Result<Call<'x, T, Attention<C>>> {
         let samples = Samples::new(x.shape())?;
         let sizes = self.sizes(&samples)?;
-        let scale = C::from_f64(sizes.scale(self.scale)?);
+        let scale = sizes.scale(self.scale)?;
         let parameters = self.parameters.list().into_iter().map(numbers).collect::<Result<_>>()?;
         let attention = Attention { sizes, scale, parameters: self.parameters.like(parameters) };
         Call::new(attention, samples, View::from(x), self.mask.as_ref())
@@ -203,5 +203,128 @@ impl<'a, P: Element<Mean = P>> AttentionPool<'a, P> {
             ("dvalue_weight", value_weight.as_ref(), tangents.value_weight.as_ref()),
         ];
         with_real!(is_wide::<P>(), C => self.call::<C, P, D>(x)?.push(&tangents.x, &others))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, Array3, array};
+
+    use super::*;
+
+    /// Numbers between -1 and 1, times a factor.
+    fn drawn(len: usize, seed: u64, factor: f32) -> impl Iterator<Item = f32> {
+        let mut k = seed;
+        (0..len).map(move |_| {
+            k = k.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((k >> 11) as f64 / (1u64 << 52) as f64 - 1.0) as f32 * factor
+        })
+    }
+
+    fn matrix(rows: usize, columns: usize, seed: u64, factor: f32) -> Array2<f32> {
+        Array2::from_shape_vec((rows, columns), drawn(rows * columns, seed, factor).collect()).unwrap()
+    }
+
+    fn wide<D: Dimension>(array: &ndarray::Array<f32, D>) -> ndarray::Array<f64, D> {
+        array.mapv(f64::from)
+    }
+
+    /// Compares with `f64`, relative to the largest number.
+    fn assert_close(got: &ArrayD<f32>, want: &ArrayD<f64>) {
+        let most = want.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+        for (&got, want) in got.iter().zip(want) {
+            assert!((f64::from(got) - want).abs() <= 2e-4 * most, "{got} is not {want}");
+        }
+    }
+
+    /// Scores of which many are no `f32`, beside ordinary ones, give what they give in `f64`.
+    #[test]
+    fn scores_of_any_size_are_those_of_f64() {
+        let sizes = [(1.0, 1.0, 1.0), (1e20, 1e20, 1e-8), (1e30, 1e25, 1e3), (1e-3, 1e3, 1e34), (1e38, 1.0, 1e-8)];
+        for ((q, w, t), queries) in sizes.into_iter().flat_map(|sizes| [(sizes, 1), (sizes, 5)]) {
+            let mut query = matrix(queries, 6, 1, q);
+            query.row_mut(queries / 2).mapv_inplace(|x| if queries > 1 { x / q } else { x });
+            let (key, value) = (matrix(8, 6, 2, w), matrix(8, 4, 3, 1.0));
+            let x = Array3::from_shape_vec((3, 7, 8), drawn(3 * 7 * 8, 4, t).collect()).unwrap();
+            let dy = Array3::from_shape_vec((3, queries, 4), drawn(3 * queries * 4, 5, 1.0).collect()).unwrap();
+            let (query64, key64, value64) = (wide(&query), wide(&key), wide(&value));
+            let (query, key, value) = (query.view(), key.view(), value.view());
+            let pool = AttentionPool::new(&query).key_weight(&key).value_weight(&value).num_heads(2);
+            let (query64, key64, value64) = (query64.view(), key64.view(), value64.view());
+            let pool64 = AttentionPool::new(&query64).key_weight(&key64).value_weight(&value64).num_heads(2);
+            let x64 = wide(&x);
+            assert_close(&pool.pool(&x.view()).unwrap(), &pool64.pool(&x64.view()).unwrap());
+            let got = pool.gradient(&x.view(), &dy.view()).unwrap();
+            let want = pool64.gradient(&x64.view(), &wide(&dy).view()).unwrap();
+            assert_close(&got.x, &want.x);
+            assert_close(&got.query, &want.query);
+            assert_close(&got.key_weight.unwrap(), &want.key_weight.unwrap());
+            assert_close(&got.value_weight.unwrap(), &want.value_weight.unwrap());
+            let tangent = AttentionGradient {
+                x: x.mapv(|x| 1.0 - x / t).into_dyn(),
+                query: query.mapv(|x| 2.0 + x / q).into_dyn(),
+                key_weight: Some(key.mapv(|x| 1.0 + x / w).into_dyn()),
+                value_weight: Some(value.to_owned().into_dyn()),
+            };
+            let tangent64 = AttentionGradient {
+                x: wide(&tangent.x),
+                query: wide(&tangent.query),
+                key_weight: tangent.key_weight.as_ref().map(wide),
+                value_weight: tangent.value_weight.as_ref().map(wide),
+            };
+            let got = pool.tangent(&x.view(), &tangent).unwrap();
+            assert_close(&got, &pool64.tangent(&x64.view(), &tangent64).unwrap());
+        }
+    }
+
+    /// A token that takes all has the whole cotangent, and scores have none, near the limits of either type.
+    #[test]
+    fn the_largest_token_takes_all() {
+        fn check<P: Element<Mean = P> + PartialEq>(x: f64, query: f64, key: f64, scale: f64) {
+            let number = P::from_f64;
+            let tokens = array![[number(x), number(0.0)], [number(2.0 * x), number(1.0)], [number(-x), number(2.0)]];
+            let (query, key) = (array![[number(query)]], array![[number(key)], [number(0.0)]]);
+            let (query, key) = (query.view(), key.view());
+            let pool = AttentionPool::new(&query).key_weight(&key).scale(scale);
+            let winner = if scale > 0.0 { 1 } else { 2 };
+            assert_eq!(
+                pool.pool(&tokens.view()).unwrap().index_axis(ndarray::Axis(0), 0),
+                tokens.row(winner).into_dyn()
+            );
+            let ones = Array2::from_elem((1, 2), number(1.0));
+            let gradient = pool.gradient(&tokens.view(), &ones.view()).unwrap();
+            for (token, dx) in gradient.x.axis_iter(ndarray::Axis(0)).enumerate() {
+                assert!(dx.iter().all(|dx| dx.to_f64() == f64::from(u8::from(token == winner))));
+            }
+            assert!(gradient.query.iter().chain(&gradient.key_weight.unwrap()).all(|d| d.to_f64() == 0.0));
+            let tangents = AttentionGradient {
+                x: Array2::from_elem((3, 2), number(1.0)).into_dyn(),
+                query: query.to_owned().into_dyn(),
+                key_weight: Some(key.to_owned().into_dyn()),
+                value_weight: None,
+            };
+            assert_eq!(pool.tangent(&tokens.view(), &tangents).unwrap(), ones.into_dyn());
+        }
+        check::<f32>(1e-10, 1e20, 1e20, 1.0);
+        check::<f32>(1e-20, 1.0, 1.0, 1e300);
+        check::<f32>(1e38, 1e20, 1e-20, -1e30);
+        check::<f64>(1e-280, 1e200, 1e200, 1.0);
+        check::<f64>(1e300, 1e10, 1e-3, 1.0);
+        check::<f64>(1e-100, 1e-10, 1e-10, 1e300);
+    }
+
+    /// Scores that are ordinary, of rows that are not.
+    #[test]
+    fn small_differences_are_kept_where_rows_overflow() {
+        let (x, query, key) = (array![[3e-38f32], [2e-38], [1.5e-38]], array![[2e19f32], [1e19]], array![[2e19f32]]);
+        let (x64, query64, key64) = (wide(&x), wide(&query), wide(&key));
+        let pool = AttentionPool::new(&query.view()).key_weight(&key.view());
+        let pool64 = AttentionPool::new(&query64.view()).key_weight(&key64.view());
+        let (got, want) = (pool.pool_with_weights(&x.view()).unwrap(), pool64.pool_with_weights(&x64.view()).unwrap());
+        assert_close(&got.0, &want.0);
+        assert_close(&got.1, &want.1);
+        let dy = Array2::from_elem((2, 1), 1e30f32);
+        let (got, want) = (pool.gradient(&x.view(), &dy.view()), pool64.gradient(&x64.view(), &wide(&dy).view()));
+        assert_close(&got.unwrap().x, &want.unwrap().x);
     }
 }

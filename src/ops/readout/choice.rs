@@ -58,6 +58,14 @@ impl<O: Ordered> Kernel for Larger<'_, O> {
 }
 
 impl Chosen {
+    /// Refuses more tokens than numbers tell apart.
+    pub fn expect_few(tokens: usize) -> Result<()> {
+        if tokens >= NONE as usize {
+            return Err(PoolError::value("x", tokens, "tokens are too many to tell apart: give fewer than 2**32 - 1"));
+        }
+        Ok(())
+    }
+
     /// Finds the chosen tokens of an array `(N, L, D)`.
     pub fn new<T: Element>(
         (x, layout): (Raw<T>, Layout),
@@ -66,9 +74,7 @@ impl Chosen {
         parallel: &Parallel<'_>,
     ) -> Result<Self> {
         let [samples, len, width] = layout.shape;
-        if len >= NONE as usize {
-            return Err(PoolError::value("x", len, "tokens are too many to tell apart: give fewer than 2**32 - 1"));
-        }
+        Self::expect_few(len)?;
         let tokens = match choose {
             Choose::Max => largest(x, layout, mask, parallel)?,
             Choose::First | Choose::Last => {

@@ -32,7 +32,7 @@ impl GatedSizes {
         let hidden = match *v {
             [rows, hidden] if rows == token && hidden > 0 => hidden,
             _ => {
-                let rule = format!("must have shape ({token}, M): a row for each of the {token} channels of x");
+                let rule = format!("must have shape ({token}, M), M at least 1: a row for each channel of x");
                 return Err(refused("v", v, rule));
             }
         };
@@ -140,7 +140,7 @@ impl<C: Real> Scores<C> for Gates<'_, C> {
         &self,
         _: usize,
         block: &ArrayView2<'_, C>,
-        d_scores: &ArrayView2<'_, C>,
+        d_scores: ArrayViewMut2<'_, C>,
         mut d_block: ArrayViewMut2<'_, C>,
         d_parameters: &mut [C],
     ) -> Result<()> {

@@ -10,6 +10,7 @@ mod gated;
 mod gated_attention_pool;
 mod groups;
 mod heads;
+mod rows;
 mod samples;
 mod shares;
 mod softmax;

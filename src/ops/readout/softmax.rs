@@ -10,7 +10,7 @@ use std::ops::Range;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::groups::Groups;
-use super::tokens::{Tokens, matrix, matrix_mut, valid};
+use super::tokens::{Tokens, matrix, matrix_mut, runs, valid};
 use crate::element::Real;
 use crate::engine::{Writer, reserve};
 use crate::error::{Result, try_vec};
@@ -42,15 +42,25 @@ pub(crate) trait Scores<C: Real>: Sync {
     /// Multiplications for the scores of a token.
     fn cost(&self) -> usize;
 
+    /// What the scores of a row were divided by, and differences of them are to be multiplied with: a power of two.
+    fn power(&self, _sample: usize, _row: usize) -> C {
+        C::one()
+    }
+
+    /// The same for tangents of scores.
+    fn power_of_tangents(&self, _sample: usize, _row: usize) -> C {
+        C::one()
+    }
+
     /// The scores of a block of tokens, a row for each row.
     fn score(&self, sample: usize, block: &ArrayView2<'_, C>, scores: ArrayViewMut2<'_, C>) -> Result<()>;
 
-    /// Adds the cotangents of tokens and parameters that follow from those of scores.
+    /// Adds the cotangents of tokens and parameters that follow from those of scores, which it may write over.
     fn pull(
         &self,
         sample: usize,
         block: &ArrayView2<'_, C>,
-        d_scores: &ArrayView2<'_, C>,
+        d_scores: ArrayViewMut2<'_, C>,
         d_block: ArrayViewMut2<'_, C>,
         d_parameters: &mut [C],
     ) -> Result<()>;
@@ -214,14 +224,15 @@ impl<'a, C: Real, S: Scores<C>> Softmax<'a, C, S> {
         self.scores.score(sample, block, matrix_mut(scores, rows, n))?;
         for (r, scores) in scores[..rows * n].chunks_exact_mut(n).enumerate() {
             let largest = scores.iter().fold(most[r], |most, &score| if score > most { score } else { most });
-            let scale = relative(most[r], largest);
+            let power = self.scores.power(sample, r);
+            let scale = relative(most[r], largest, power);
             most[r] = largest;
             total[r] *= scale.to_f64();
             if scale != C::one() {
                 sums[r * width..(r + 1) * width].iter_mut().for_each(|sum| *sum = *sum * scale);
             }
             for score in &mut *scores {
-                *score = relative(*score, largest);
+                *score = relative(*score, largest, power);
                 total[r] += score.to_f64();
             }
         }
@@ -246,7 +257,8 @@ impl<'a, C: Real, S: Scores<C>> Softmax<'a, C, S> {
                 let pieces = (0..self.segments).map(|segment| (place * self.segments + segment) * count + r);
                 let largest = |most, piece: usize| if parts.most[piece] > most { parts.most[piece] } else { most };
                 let largest = pieces.clone().fold(C::from_f64(f64::NEG_INFINITY), largest);
-                let scale = |piece: usize| relative(parts.most[piece], largest);
+                let power = self.scores.power(parts.samples.start + place, r);
+                let scale = |piece: usize| relative(parts.most[piece], largest, power);
                 let sum_of_all: f64 = pieces.clone().map(|piece| parts.total[piece] * scale(piece).to_f64()).sum();
                 let divisor = C::from_f64(divisor(sum_of_all));
                 sum.fill(C::default());
@@ -291,8 +303,9 @@ impl<'a, C: Real, S: Scores<C>> Softmax<'a, C, S> {
                 for (r, scores) in state.scores[..rows * n].chunks_exact_mut(n).enumerate() {
                     let at = unit.place * rows + r;
                     let (most, divisor) = (pooled.most[at], C::from_f64(divisor(pooled.total[at])));
+                    let power = self.scores.power(unit.sample, r);
                     for score in scores {
-                        *score = relative(*score, most) / divisor;
+                        *score = relative(*score, most, power) / divisor;
                     }
                 }
                 visit(state, unit, tokens, block)
@@ -376,15 +389,16 @@ impl<'a, C: Real, S: Scores<C>> Softmax<'a, C, S> {
             let d_rows = &d_rows[unit.place * size..][..size];
             self.groups.against(d_rows, block, C::default(), &mut matrix_mut(d_scores, rows, n));
             for (r, d_scores) in d_scores.chunks_exact_mut(n).take(rows).enumerate() {
-                let mean = means[unit.place * rows + r];
+                let at = unit.place * rows + r;
                 for (d_score, &weight) in d_scores.iter_mut().zip(weights.row(r)) {
-                    *d_score = weight * (*d_score - mean);
+                    let alone = takes_all(weight, pooled.total[at]);
+                    *d_score = if alone { C::default() } else { weight * (*d_score - means[at]) };
                 }
             }
             d_block.fill(C::default());
             self.groups.spread(&weights, d_rows, &mut matrix_mut(d_block, n, block.ncols()));
-            let d_scores = matrix(d_scores, rows, n);
-            self.scores.pull(unit.sample, block, &d_scores, matrix_mut(d_block, n, block.ncols()), sums)?;
+            let d_scores = matrix_mut(d_scores, rows, n);
+            self.scores.pull(unit.sample, block, d_scores, matrix_mut(d_block, n, block.ncols()), sums)?;
             for (&token, d_token) in tokens.iter().zip(d_block.chunks_exact(block.ncols())) {
                 writer.write(unit.sample as isize * strides[0] + token as isize * strides[1], strides[2], d_token);
             }
@@ -407,10 +421,11 @@ impl<'a, C: Real, S: Scores<C>> Softmax<'a, C, S> {
     pub fn push(&self, pooled: &Pooled<C>, d_tokens: &Tokens<C>, parallel: &Parallel<'_>) -> Result<Vec<C>> {
         let (rows, width) = (self.scores.rows(), self.width());
         let size = rows * width;
-        let mut parts = zeros(pooled.samples.len() * self.segments * (size + rows))?;
+        let all = 2 * size + rows; // what follows from tangents of scores, and from those of tokens; means of the former
+        let mut parts = zeros(pooled.samples.len() * self.segments * all)?;
         let left = Raw::of(&mut parts);
         let begin = |state: &mut State<C>| {
-            reserve(&mut state.sums, size + rows)?;
+            reserve(&mut state.sums, all)?;
             state.sums.fill(C::default());
             Ok(())
         };
@@ -419,31 +434,34 @@ impl<'a, C: Real, S: Scores<C>> Softmax<'a, C, S> {
             let State { scores, d_scores, sums, read_too, .. } = state;
             let d_block = d_tokens.block(unit.sample, tokens, read_too)?;
             let weights = matrix(scores, rows, n);
-            let (sums, means) = sums.split_at_mut(size);
+            let (of_scores, sums) = sums.split_at_mut(size);
+            let (of_tokens, means) = sums.split_at_mut(size);
             self.scores.push(unit.sample, block, &d_block, matrix_mut(d_scores, rows, n))?;
             for (r, d_scores) in d_scores.chunks_exact_mut(n).take(rows).enumerate() {
+                let total = pooled.total[unit.place * rows + r];
                 for (d_score, &weight) in d_scores.iter_mut().zip(weights.row(r)) {
-                    *d_score = *d_score * weight;
+                    *d_score = if takes_all(weight, total) { C::default() } else { *d_score * weight };
                     means[r] += *d_score;
                 }
             }
-            self.groups.gather(&matrix(d_scores, rows, n), block, sums);
-            self.groups.gather(&weights, &d_block, sums);
+            self.groups.gather(&matrix(d_scores, rows, n), block, of_scores);
+            self.groups.gather(&weights, &d_block, of_tokens);
             Ok(())
         };
         let end = |state: &mut State<C>, unit: Unit| {
-            let index = (unit.place * self.segments + unit.segment) * (size + rows);
-            left.scatter(index as isize, 1, size + rows, |j| state.sums[j]);
+            let index = (unit.place * self.segments + unit.segment) * all;
+            left.scatter(index as isize, 1, all, |j| state.sums[j]);
             Ok(())
         };
         self.weigh(pooled, parallel, begin, visit, end)?;
-        let sums = self.summed(parts, size + rows)?;
+        let sums = self.summed(parts, all)?;
         let mut tangents = zeros(pooled.samples.len() * size)?;
-        for (place, sums) in sums.chunks_exact((size + rows).max(1)).enumerate() {
-            let (sums, means) = sums.split_at(size);
+        for (place, sums) in sums.chunks_exact(all.max(1)).enumerate() {
+            let (of_scores, of_tokens, means) = (&sums[..size], &sums[size..2 * size], &sums[2 * size..]);
             let to = place * size..(place + 1) * size;
             for (j, (tangent, row)) in tangents[to.clone()].iter_mut().zip(&pooled.rows[to]).enumerate() {
-                *tangent = sums[j] - means[j / width] * *row;
+                let power = self.scores.power_of_tangents(pooled.samples.start + place, j / width);
+                *tangent = of_tokens[j] + (of_scores[j] - means[j / width] * *row) * power;
             }
         }
         Ok(tangents)
@@ -464,22 +482,19 @@ impl<'a, C: Real, S: Scores<C>> Softmax<'a, C, S> {
     }
 }
 
-/// `exp(score - most)`; 0 for a score of minus infinity, also where no other is larger.
+/// `exp(power (score - most))`; 0 for a score of minus infinity, also where no other is larger.
 #[inline(always)]
-fn relative<C: Real>(score: C, most: C) -> C {
-    (if most.to_f64() == f64::NEG_INFINITY { score } else { score - most }).exp()
+fn relative<C: Real>(score: C, most: C, power: C) -> C {
+    (power * if most.to_f64() == f64::NEG_INFINITY { score } else { score - most }).exp()
+}
+
+/// Whether no other token has a weight. Then nothing depends on the score, and rounding must not pretend that it does.
+#[inline(always)]
+fn takes_all<C: Real>(weight: C, total: f64) -> bool {
+    total == 1.0 && weight == C::one()
 }
 
 /// What sums are divided by: rows without a valid token are zeros.
 fn divisor(total: f64) -> f64 {
     if total == 0.0 { 1.0 } else { total }
-}
-
-/// The parts of a list of tokens, and of their weights, in which they lie side by side.
-fn runs<'s, C>(tokens: &'s [usize], weights: &'s [C]) -> impl Iterator<Item = (&'s [usize], &'s [C])> {
-    let mut first = 0;
-    tokens.chunk_by(|before, after| before + 1 == *after).map(move |run| {
-        first += run.len();
-        (run, &weights[first - run.len()..first])
-    })
 }

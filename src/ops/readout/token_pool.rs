@@ -37,11 +37,15 @@ pub enum TokenMode {
     Std,
 }
 
-#[cfg(feature = "python")]
 impl TokenMode {
     /// Whether the result is one of the tokens for each channel, and so of their type.
     pub(crate) fn chooses(self) -> bool {
         matches!(self, Self::Max | Self::Cls | Self::Last)
+    }
+
+    /// Refuses what has more tokens than can be told apart, before a mask of as many is looked at.
+    pub(crate) fn expect_few(self, x: &Samples) -> Result<()> {
+        if self.chooses() && !x.shape.contains(&0) { Chosen::expect_few(x.shape[1]) } else { Ok(()) }
     }
 }
 
@@ -134,6 +138,7 @@ impl<'a> TokenPool<'a> {
 
     fn any<T: Element, Y: Element, D: Dimension>(&self, x: &ArrayView<'_, T, D>, mode: TokenMode) -> Result<ArrayD<Y>> {
         let (samples, shape) = Self::solve(x.shape())?;
+        mode.expect_few(&samples)?;
         let (valid, mut y) = (samples.valid(self.mask.as_ref())?, zeros(&shape)?);
         let (x, place, parallel) = (View::from(x), ViewMut::from(&mut y), Parallel::default());
         let from = (x.raw(), samples.layout(x.strides()));
@@ -164,6 +169,7 @@ impl<'a> TokenPool<'a> {
     ) -> Result<ArrayD<T>> {
         let (samples, shape) = Self::solve(x.shape())?;
         expect_shape("dy", dy.shape(), &shape)?;
+        mode.expect_few(&samples)?;
         let (valid, dy, mut dx) = (samples.valid(self.mask.as_ref())?, numbers(dy)?, zeros(x.shape())?);
         let (x, place, parallel) = (View::from(x), ViewMut::from(&mut dx), Parallel::default());
         let (from, to) = ((x.raw(), samples.layout(x.strides())), (&place.raw() as _, with_samples(place.strides())));
@@ -184,6 +190,7 @@ impl<'a> TokenPool<'a> {
     ) -> Result<ArrayD<T>> {
         let (samples, shape) = Self::solve(x.shape())?;
         expect_shape("dx", dx.shape(), x.shape())?;
+        mode.expect_few(&samples)?;
         let (valid, mut dy) = (samples.valid(self.mask.as_ref())?, zeros(&shape)?);
         let (x, dx, place, parallel) = (View::from(x), View::from(dx), ViewMut::from(&mut dy), Parallel::default());
         let [from, d_from] = [&x, &dx].map(|array| (array.raw(), samples.layout(array.strides())));

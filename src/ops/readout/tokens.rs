@@ -125,3 +125,12 @@ pub(super) fn valid(
     }
     Ok(())
 }
+
+/// The parts of a list of tokens, and of their weights, in which they lie side by side.
+pub(super) fn runs<'s, C>(tokens: &'s [usize], weights: &'s [C]) -> impl Iterator<Item = (&'s [usize], &'s [C])> {
+    let mut first = 0;
+    tokens.chunk_by(|before, after| before + 1 == *after).map(move |run| {
+        first += run.len();
+        (run, &weights[first - run.len()..first])
+    })
+}
