@@ -194,6 +194,15 @@ impl<T: Copy> Raw<T> {
         }
     }
 
+    /// Writes neighbouring elements.
+    #[inline(always)]
+    pub fn store<const N: usize>(self, offset: isize, elements: [T; N]) {
+        self.check(offset, 1, N);
+        // SAFETY: the first and the last of these elements were just checked to lie within the array, and no other task writes
+        // them (see `Send`).
+        unsafe { self.pointer.offset(offset).cast::<[T; N]>().write(elements) };
+    }
+
     /// Writes `len` elements, `stride` apart.
     #[inline(always)]
     pub fn scatter(self, offset: isize, stride: isize, len: usize, value: impl Fn(usize) -> T) {

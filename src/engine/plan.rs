@@ -88,6 +88,8 @@ const SLID_TAPS: usize = 8;
 const SHARED_ROWS: usize = 4;
 /// Cells a tile stages if it can: 32 KiB of 4-byte values; 2^11 to 2^15 are as fast.
 const TILE: usize = 1 << 13;
+/// Cells that a tile reads if it keeps none of them: 256 KiB of 4-byte values.
+const DIRECT_TILE: usize = 1 << 16;
 /// How often a cell may be staged, because tiles overlap, before tiles of eight times the size are taken: once they fill an L2
 /// cache with their rungs and results, larger ones cost more than cells staged twice (31x31 windows of a 4096x4096 image: 36 ms
 /// in tiles of 2^16, 57 ms in tiles of 2^19).
@@ -196,8 +198,11 @@ impl Plan {
     /// Whether windows of a few cells can be reduced straight from the array to the result: rows of results lie side by side.
     pub fn is_direct(&self) -> bool {
         let last = &self.pooled[self.pooled.len() - 1];
-        let [lane, position] = [self.lanes.strides_out[0], last.strides_out[0]];
-        let side_by_side = self.lanes.len == 1 && position == 1 || lane == 1 && position == self.lanes.len as isize;
+        let side_by_side = match [self.lanes.strides_out[0], last.strides_out[0]] {
+            [_, 1] if self.lanes.len == 1 => [1, 2].contains(&last.stride_in.saturating_mul(last.stride() as isize)),
+            [1, position] => position == self.lanes.len as isize && [1, 2].contains(&self.lanes.stride_in),
+            _ => false,
+        };
         let few = self.codes.is_none() && last.phases == 1 && self.taps() <= direct::CELLS;
         let across = last.spans.max_len() >= ACROSS && last.stride_in == 1;
         self.intake == Intake::Windows && side_by_side && few && !across
@@ -373,12 +378,13 @@ impl Plan {
         for axis in &mut self.pooled {
             axis.chunk = axis.spans.len_out();
         }
-        if self.staged() <= TILE {
+        let tile = if self.is_direct() { DIRECT_TILE } else { TILE };
+        if self.staged() <= tile {
             return;
         }
-        self.tile_within(TILE);
+        self.tile_within(tile);
         // Where windows overlap much, neighbouring tiles of this size repeat much of the work.
-        let (mut cells, mut most) = (TILE, REPEATED);
+        let (mut cells, mut most) = (tile, REPEATED);
         while self.repeated() > most && cells < HUGE_TILE {
             (cells, most) = (cells * 8, REPEATED_IN_L2);
             self.tile_within(cells);

@@ -50,7 +50,7 @@ impl<S, M, L> Kernel for Direct<'_, S, M, L>
 where
     S: Source<Lift: Lift<Value = M::Value>>,
     M: Monoid,
-    L: Lower<Value = M::Value>,
+    L: Lower<Value = M::Value, Element: Default>,
 {
     /// Whether a special value is among the cells, so that the results are not good.
     type Output = bool;
@@ -70,7 +70,7 @@ impl<S, M, L> Direct<'_, S, M, L>
 where
     S: Source<Lift: Lift<Value = M::Value>>,
     M: Monoid,
-    L: Lower<Value = M::Value>,
+    L: Lower<Value = M::Value, Element: Default>,
 {
     #[inline(always)]
     fn all<V: Vectors, const LONG: usize, const SHORT: usize>(&self, vectors: V) -> bool {
@@ -157,7 +157,7 @@ where
 
     #[inline(always)]
     fn write<V: Vectors, const N: usize>(&self, vectors: V, to: isize, values: &[M::Value; N], by: Lowering) {
-        let mut results = [L::lower(values[0], 1.0); N];
+        let mut results = [L::Element::default(); N];
         if let Some(shift) = by.shift {
             for l in 0..N {
                 results[l] = L::lower_shifted(values[l], shift);
@@ -171,6 +171,6 @@ where
                 results[l] = L::lower_by(values[l], vectors, by.divisor, by.reciprocal);
             }
         }
-        self.target.scatter(to, 1, N, |l| results[l]);
+        self.target.store(to, results);
     }
 }

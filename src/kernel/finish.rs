@@ -211,7 +211,7 @@ impl<L: Lower> Finish<'_, L> {
             let offset = offset + begin as isize;
             // Memory that is written is asked for as early as memory that is read.
             self.target.prefetch::<true>(offset + ahead, BLOCK);
-            self.target.scatter(offset, 1, BLOCK, |l| block[l]);
+            self.target.store(offset, block);
             at += BLOCK;
         }
     }
@@ -236,7 +236,7 @@ impl<L: Lower> Finish<'_, L> {
                 (a[l], b[l]) = (lower(even[at + l]), lower(odd[at + l]));
             }
             for (half, elements) in vectors.zip(a, b).into_iter().enumerate() {
-                self.target.scatter(offset + (2 * at + half * N) as isize, 1, N, |l| elements[l]);
+                self.target.store(offset + (2 * at + half * N) as isize, elements);
             }
             at += N;
         }
