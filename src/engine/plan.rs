@@ -2,6 +2,7 @@
 
 use super::axes::{AxisRequest, Codes, Free, Pass, Pooled, coalesce, joined};
 use crate::kernel::direct;
+use crate::kernel::finish::LARGEST_DIVISOR;
 use crate::kernel::ladder::Ladder;
 use crate::spans::{Pattern, Pieces, Spans};
 
@@ -205,7 +206,8 @@ impl Plan {
         };
         let few = self.codes.is_none() && last.phases == 1 && self.taps() <= direct::CELLS;
         let across = last.spans.max_len() >= ACROSS && last.stride_in == 1;
-        self.intake == Intake::Windows && side_by_side && few && !across
+        let by = if let DivisorRule::Fixed(divisor) = self.divisors[1] { divisor.abs() } else { 1.0 };
+        self.intake == Intake::Windows && side_by_side && few && !across && by <= LARGEST_DIVISOR
     }
 
     /// Whether no result is made of more than one cell.

@@ -57,12 +57,15 @@ impl Divisors<'_> {
     }
 }
 
+/// The largest divisor by which a quotient is made without a division: 2^49.
+pub(crate) const LARGEST_DIVISOR: f64 = 562_949_953_421_312.0;
+
 /// A map from work values to array elements.
 pub(crate) trait Lower: Copy + Send + Sync + 'static {
     type Value: Copy;
     type Element: Copy;
     fn lower(value: Self::Value, divisor: f64) -> Self::Element;
-    /// The same, where the divisor's reciprocal is known.
+    /// The same by a divisor of [`LARGEST_DIVISOR`] at most, whose reciprocal is known.
     #[inline(always)]
     fn lower_by<V: Vectors>(value: Self::Value, _: V, divisor: f64, _: f64) -> Self::Element {
         Self::lower(value, divisor)
@@ -175,9 +178,11 @@ impl<L: Lower> Finish<'_, L> {
             && by.positions.is_empty()
         {
             self.write_with(from, from, |value, _| L::lower_short(value, divisor), offset, stride, by.ahead);
-        } else if by.positions.is_empty() {
+        } else if by.positions.is_empty() && by.divisor.abs() <= LARGEST_DIVISOR {
             let lower = |value, _| L::lower_by(value, vectors, by.divisor, by.reciprocal);
             self.write_with(from, from, lower, offset, stride, by.ahead);
+        } else if by.positions.is_empty() {
+            self.target.scatter(offset, stride, n, |j| L::lower(from[j], by.divisor));
         } else {
             let positions = &by.positions[..n];
             self.target.scatter(offset, stride, n, |j| L::lower(from[j], by.divisor * positions[j]));
