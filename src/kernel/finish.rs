@@ -255,7 +255,12 @@ impl<L: Lower> Finish<'_, L> {
     fn interleave<V: Vectors>(&self, vectors: V, from: &[L::Value], offset: isize, by: RowWriting<'_>) {
         let OutRows { positions, position_stride, lanes, lane_stride, phases, .. } = self.rows;
         let cells = positions.div_ceil(phases);
-        if phases == 2 && lanes == 1 && position_stride == 1 && by.positions.is_empty() {
+        if phases == 2
+            && lanes == 1
+            && position_stride == 1
+            && by.positions.is_empty()
+            && by.divisor.abs() <= LARGEST_DIVISOR
+        {
             let (even, odd) = (&from[..cells], &from[cells..2 * cells]);
             match const { size_of::<L::Element>() } {
                 2 => self.in_turns::<V, 16>(vectors, even, odd, offset, by),
