@@ -95,7 +95,6 @@ where
                     2 if n >= LONG => self.blocks::<V, 2, LONG>(vectors, rows, segment, to, by, seen),
                     1 if n >= SHORT => self.blocks::<V, 1, SHORT>(vectors, rows, segment, to, by, seen),
                     2 if n >= SHORT => self.blocks::<V, 2, SHORT>(vectors, rows, segment, to, by, seen),
-                    _ if n >= SHORT => self.blocks::<V, 0, SHORT>(vectors, rows, segment, to, by, seen),
                     _ => self.blocks::<V, 0, 1>(vectors, rows, segment, to, by, seen),
                 }
             }

@@ -117,27 +117,45 @@ impl<L: Lower> Kernel for Finish<'_, L> {
             }
             (by.positions, by.ahead) = (self.divisors.positions, ahead.from(offsets, row));
             let mut end = row + 1;
+            if phases == 2
+                && lanes == 1
+                && position_stride == 1
+                && by.positions.is_empty()
+                && by.divisor.abs() <= LARGEST_DIVISOR
+            {
+                self.take_turns(vectors, from, offset, by);
+                row = end;
+                continue;
+            }
+            // Runs of values that lie evenly, here and there: a row, or its lanes.
+            let (mut runs, mut run) = (positions, Run { n: lanes, stride: lane_stride });
             if phases == 1 && contiguous {
                 // Rows that follow each other, here and there, are one.
                 let next = |end: usize| offsets[end] == offsets[end - 1] + len as isize && divisor_of(end) == divisor;
                 while joins && by.positions.is_empty() && end < offsets.len() && next(end) {
                     end += 1;
                 }
-                self.write(vectors, from, offset, 1, (end - row) * len, by);
+                (runs, run) = (1, Run { n: (end - row) * len, stride: 1 });
             } else if phases == 1 && lanes == 1 {
-                self.write(vectors, from, offset, position_stride, positions, by);
-            } else if phases == 1 {
-                for position in 0..positions {
-                    let by = by.from(position * lanes);
-                    let offset = offset + position as isize * position_stride;
-                    self.write(vectors, &from[position * lanes..], offset, lane_stride, lanes, by);
-                }
-            } else {
-                self.interleave(vectors, from, offset, by);
+                (runs, run) = (1, Run { n: positions, stride: position_stride });
+            }
+            let cells = positions.div_ceil(phases);
+            for position in 0..runs {
+                let from = &from[(position % phases * cells + position / phases) * lanes..];
+                let offset = offset + position as isize * position_stride;
+                // In one place only: each would be compiled in full.
+                self.write(vectors, from, offset, run, by.from(position * lanes));
             }
             row = end;
         }
     }
+}
+
+/// So many values, `stride` apart.
+#[derive(Clone, Copy)]
+struct Run {
+    n: usize,
+    stride: isize,
 }
 
 /// What becomes of one row: its divisors, and the memory it is written to.
@@ -165,8 +183,7 @@ impl<L: Lower> Finish<'_, L> {
         vectors: V,
         from: &[L::Value],
         offset: isize,
-        stride: isize,
-        n: usize,
+        Run { n, stride }: Run,
         by: RowWriting<'_>,
     ) {
         let from = &from[..n];
@@ -251,31 +268,15 @@ impl<L: Lower> Finish<'_, L> {
         });
     }
 
+    /// Two phases, as vectors of their elements.
     #[inline(always)]
-    fn interleave<V: Vectors>(&self, vectors: V, from: &[L::Value], offset: isize, by: RowWriting<'_>) {
-        let OutRows { positions, position_stride, lanes, lane_stride, phases, .. } = self.rows;
-        let cells = positions.div_ceil(phases);
-        if phases == 2
-            && lanes == 1
-            && position_stride == 1
-            && by.positions.is_empty()
-            && by.divisor.abs() <= LARGEST_DIVISOR
-        {
-            let (even, odd) = (&from[..cells], &from[cells..2 * cells]);
-            match const { size_of::<L::Element>() } {
-                2 => self.in_turns::<V, 16>(vectors, even, odd, offset, by),
-                4 => self.in_turns::<V, 8>(vectors, even, odd, offset, by),
-                _ => self.in_turns::<V, 4>(vectors, even, odd, offset, by),
-            }
-            return;
-        }
-        for phase in 0..phases {
-            for cell in 0..positions.saturating_sub(phase).div_ceil(phases) {
-                let position = cell * phases + phase;
-                let offset = offset + position as isize * position_stride;
-                let from = &from[(phase * cells + cell) * lanes..];
-                self.write(vectors, from, offset, lane_stride, lanes, by.from(position * lanes));
-            }
+    fn take_turns<V: Vectors>(&self, vectors: V, from: &[L::Value], offset: isize, by: RowWriting<'_>) {
+        let cells = self.rows.positions.div_ceil(2);
+        let (even, odd) = (&from[..cells], &from[cells..2 * cells]);
+        match const { size_of::<L::Element>() } {
+            2 => self.in_turns::<V, 16>(vectors, even, odd, offset, by),
+            4 => self.in_turns::<V, 8>(vectors, even, odd, offset, by),
+            _ => self.in_turns::<V, 4>(vectors, even, odd, offset, by),
         }
     }
 }

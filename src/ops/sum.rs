@@ -40,11 +40,15 @@ pub(crate) fn sum<T: Element, Y: Element>(
     if y.shape().contains(&0) {
         return Ok(());
     }
-    if T::KIND == Kind::Float {
+    if const { matches!(T::KIND, Kind::Float) } {
         return run::<T, Y, f64>(x, solved, lowering, y, parallel);
     }
-    if size_of::<T>() <= 2 && solved.window_cells() < 1 << 15 {
-        return run::<T, Y, i32>(x, solved, lowering, y, parallel);
+    if const { size_of::<T>() <= 2 } {
+        // Windows of 2^47 such cells leave 63 bits.
+        if solved.window_cells() < 1 << 15 {
+            return run::<T, Y, i32>(x, solved, lowering, y, parallel);
+        }
+        return run::<T, Y, i64>(x, solved, lowering, y, parallel);
     }
     // 32-bit integers need a window of 2^31 cells to leave 63 bits; integer sums wrap there by contract, no other result may.
     let narrow = size_of::<T>() <= 4 && solved.window_cells() < 1 << 31;
