@@ -79,7 +79,7 @@ pub(crate) fn cbrt(x: f64) -> f64 {
     const GUESS: u64 = 0x553e_f0ff;
     /// `ceil(2^33 / 3)`.
     const THIRD: u64 = 0xaaaa_aaab;
-    let guess = f64::from_bits((GUESS - ((x.to_bits() >> 32) * THIRD >> 33)) << 32);
+    let guess = f64::from_bits((GUESS - (((x.to_bits() >> 32) * THIRD) >> 33)) << 32);
     let missing = |root: f64| 1.0 - (x * root) * (root * root);
     let e = missing(guess);
     let series =

@@ -109,7 +109,9 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
                     2 if middle => self.blocks::<V, 2, MIDDLE>(vectors, [rows, later], segment, to, seen),
                     1 if short => self.blocks::<V, 1, SHORT>(vectors, [rows, later], segment, to, seen),
                     2 if short => self.blocks::<V, 2, SHORT>(vectors, [rows, later], segment, to, seen),
-                    4 if n >= MIDDLE => self.blocks::<V, 4, MIDDLE>(vectors, [rows, later], segment, to, seen),
+                    4 if const { size_of::<M::Value>() == 4 } && n >= MIDDLE => {
+                        self.blocks::<V, 4, MIDDLE>(vectors, [rows, later], segment, to, seen);
+                    }
                     _ if across(segment) => self.across::<V, ACROSS>(vectors, rows, segment, to, seen),
                     _ => self.blocks::<V, 0, SHORT>(vectors, [rows, later], segment, to, seen),
                 }

@@ -119,7 +119,9 @@ def test_out_shares_memory_with_no_input():
     values = np.zeros((2, 5, 4))
     message = message_of(
         ValueError,
-        lambda: ndpool.attention_pool(X, QUERY, return_weights=True, out=(values, values.reshape(-1)[:30].reshape(2, 1, 5, 3))),
+        lambda: ndpool.attention_pool(
+            X, QUERY, return_weights=True, out=(values, values.reshape(-1)[:30].reshape(2, 1, 5, 3))
+        ),
     )
     assert message == "out: two arrays of a tuple must not share memory with each other"
     assert (values == 0).all()

@@ -31,6 +31,9 @@ pub(crate) trait Intake: Sync {
     /// Fills a buffer with staged rows.
     fn stage(&self, level: Level, rows: Rows<'_>, into: &mut [f64]);
 
+    /// Whether cells may be NaN, so that they can be counted straight from the array.
+    fn has_nan(&self) -> bool;
+
     /// Sums and counts the cells of small windows that are not NaN, straight from the array.
     fn valid(&self, level: Level, reading: &Reading<'_>, sums: &mut [f64], counts: &mut [f64]);
 
@@ -54,7 +57,13 @@ impl<T: Element> Intake for Raw<T> {
     }
 
     fn valid(&self, level: Level, reading: &Reading<'_>, sums: &mut [f64], counts: &mut [f64]) {
-        level.run(reading.kernel::<Whole<ToAddend<T, f64>>, Valid>(Whole(*self), sums, counts));
+        if const { matches!(T::KIND, Kind::Float) } {
+            level.run(reading.kernel::<Whole<ToAddend<T, f64>>, Valid>(Whole(*self), sums, counts));
+        }
+    }
+
+    fn has_nan(&self) -> bool {
+        T::KIND == Kind::Float
     }
 
     fn is_narrow(&self) -> bool {

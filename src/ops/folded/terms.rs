@@ -316,8 +316,8 @@ impl Terms for OfValid {
 }
 
 impl Straight for OfValid {
-    fn order(self, _: &dyn Intake) -> Order {
-        Order::OneByOne
+    fn order(self, intake: &dyn Intake) -> Order {
+        if intake.has_nan() { Order::OneByOne } else { Order::Staged }
     }
 
     fn windows(self, intake: &dyn Intake, level: Level, reading: &Reading<'_>, sums: &mut [f64], counts: &mut [f64]) {
