@@ -116,7 +116,7 @@ mod x86 {
             // SAFETY: the CPU has AVX2, or `self` would not exist; arrays and vectors are of the same size, and the elements of
             // the result are elements of the arguments.
             unsafe {
-                match const { N * size_of::<T>() } {
+                match const { if size_of::<T>() <= 8 { N * size_of::<T>() } else { 0 } } {
                     32 => transmute_copy(&zip_32(size, transmute_copy(&a), transmute_copy(&b))),
                     64 => {
                         let (a, b): ([__m256i; 2], [__m256i; 2]) = (transmute_copy(&a), transmute_copy(&b));
