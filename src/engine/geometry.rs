@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::axes::{Free, Pass, Pooled, pattern_reach};
 use super::cut::Cut;
-use super::plan::{Intake, Plan};
+use super::intake::Intake;
+use super::plan::Plan;
 use crate::kernel::finish::Divisors;
 use crate::kernel::route::First;
 use crate::kernel::source::Place;

@@ -4,13 +4,15 @@ mod axes;
 mod blocks;
 mod cut;
 mod geometry;
+mod intake;
 mod plan;
 mod route;
 mod tile;
 mod visit;
 
 pub(crate) use axes::{AxisRequest, Codes};
-pub(crate) use plan::{DivisorRule, Intake, Order, Plan};
+pub(crate) use intake::Intake;
+pub(crate) use plan::{DivisorRule, Order, Plan};
 pub(crate) use route::{NOWHERE, Offsets, Routed, RoutedAxis, Winners, gather, reserve, scatter};
 pub(crate) use visit::{At, Field, Gathered, Owned, Reader, Visit, Writer, fastest_last};
 

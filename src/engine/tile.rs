@@ -5,7 +5,8 @@ use std::cell::RefCell;
 
 use super::axes::{Pass, pattern_reach};
 use super::geometry::{At, Base, Geometry, Known, Straight};
-use super::plan::{Intake, Plan};
+use super::intake::Intake;
+use super::plan::Plan;
 use super::{Finishing, Job, Monoids, Reading, Staging};
 use crate::error::Result;
 use crate::kernel::Cells;
