@@ -18,8 +18,8 @@ pub(crate) enum Intake {
     Staged,
 }
 
-/// The most cells of a window that is reduced straight from the array where neighbours share cells: of 2x2 windows reading a cell again costs less than keeping it;
-/// of 3x3 windows it costs as much in rows of 112 and twice as much in rows of 28.
+/// The most cells of a window that is reduced straight from the array where neighbours share cells: of 2x2 windows reading a
+/// cell again costs less than keeping it; of 3x3 windows it costs as much in rows of 112 and twice as much in rows of 28.
 const SHARED_TAPS: usize = 8;
 /// The same where neighbours begin two cells apart, or lie in lanes: 3x3 windows cost half of what staging them does.
 const SHARED_TAPS_APART: usize = 12;
