@@ -167,6 +167,15 @@ pub(super) fn run(
             if recorder.is_none() && indices.is_none() && numbers(py, x, solved, choice, options, y, fill_value)? {
                 return Ok(None);
             }
+            // Of integers it makes no difference which of equal cells it is.
+            if let Choice::Quantile(rank) = choice
+                && !x.dtype.is_float()
+                && x.dtype.size() <= 4
+                && indices.is_none()
+                && fold(py, x, solved, &Statistic::Quantile(rank), options, y, fill_value)?
+            {
+                return Ok(None);
+            }
             if (x.dtype.is_float() || x.dtype.size() <= 4) && recorder.is_none() && indices.is_none() {
                 let (reader, writer) = (floats(x), float_writer(y));
                 let target = Target { y: &*writer, strides: &y.strides, fill: &*fill };
