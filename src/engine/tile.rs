@@ -123,9 +123,8 @@ struct Tile<'a> {
 
 impl Tile<'_> {
     fn run<J: Job + ?Sized>(&self, job: &J, level: Level, scratch: &mut Scratch<J::Plain>) -> Result<()> {
-        if let Some(special) = self.direct(job, level)
-            && !special
-        {
+        let special = self.direct(job, level);
+        if special == Some(false) {
             return Ok(());
         }
         let last = self.geometry.axes.len() - 1;
@@ -138,7 +137,7 @@ impl Tile<'_> {
                 (self.stage(job, level, scratch)?, 0..last + 1)
             }
             intake => {
-                let (special, row) = self.straight(job, level, scratch)?;
+                let (special, row) = self.straight(job, special == Some(true), level, scratch)?;
                 cells[last] = row / self.lanes;
                 let axes = cells.iter_mut().zip(&self.geometry.axes).take(last);
                 let passes = match intake {
@@ -180,10 +179,11 @@ impl Tile<'_> {
         job.direct(level, &reading, &self.finishing(*row))
     }
 
-    /// Reduces rows straight from the array. Returns whether that took the exact monoid, and the values from one row to the next.
+    /// Reduces rows straight from the array, which may be known to need the exact monoid. Returns whether that was taken, and the values from one row to the next.
     fn straight<J: Job + ?Sized>(
         &self,
         job: &J,
+        known: bool,
         level: Level,
         scratch: &mut Scratch<J::Plain>,
     ) -> Result<(bool, usize)> {
@@ -201,7 +201,7 @@ impl Tile<'_> {
         }
         let clipping = clipping.as_ref();
         let reading = Reading { base: self.base.input, rows, ends, segments, clipping, row: *row };
-        let special = job.windows(level, &reading, Monoids::Plain, &mut scratch.now);
+        let special = known || job.windows(level, &reading, Monoids::Plain, &mut scratch.now);
         if special {
             job.windows(level, &reading, Monoids::Exact, &mut scratch.now);
         }

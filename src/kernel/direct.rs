@@ -6,7 +6,7 @@ use super::dispatch::Kernel;
 use super::finish::{Lower, OutRows};
 use super::source::{Place, Source, Value};
 use super::stage::Lift;
-use super::windows::{Segment, rows_ahead, take_note};
+use super::windows::{Segment, rows_ahead, rows_later, take_note};
 use crate::reduce::Monoid;
 use crate::strided::{Ahead, Raw};
 use crate::vector::Vectors;
@@ -81,8 +81,7 @@ where
         for (row, &end) in self.ends.iter().enumerate() {
             let rows = &self.rows[begin..end];
             begin = end;
-            let later = end + further * rows.len();
-            let later = self.rows.get(later..later + rows.len()).filter(|_| further > 0).unwrap_or(&[]);
+            let later = rows_later(self.rows, end, rows.len(), further);
             let divisor = self.divisors.get(row).copied().unwrap_or(1.0);
             if divisor != by.divisor {
                 by = Lowering::new::<L>(divisor);

@@ -61,21 +61,22 @@ impl<T: Element> Sorted<'_, T> {
                 let near = (1..=NEAR).contains(&segment.step.offset);
                 let cells = (segment.len - 1) * segment.step.offset.unsigned_abs() + 1;
                 if near && cells >= LONG {
-                    self.picked(vectors, rows, segment, to, &mut long);
+                    self.segment::<V, 1, LONG>(vectors, rows, segment, to, &mut long);
                 } else if near && cells >= N {
-                    self.picked(vectors, rows, segment, to, &mut taps);
+                    self.segment::<V, 1, N>(vectors, rows, segment, to, &mut taps);
                 } else if segment.len >= SHORT {
-                    self.apart(vectors, rows, segment, to, &mut short);
+                    self.segment::<V, 0, SHORT>(vectors, rows, segment, to, &mut short);
                 } else {
-                    self.apart(vectors, rows, segment, to, &mut single);
+                    self.segment::<V, 0, 1>(vectors, rows, segment, to, &mut single);
                 }
             }
         }
     }
 
-    /// A segment, out of the results of windows that begin at every cell. The last block overlaps the one before.
+    /// The results of a segment: if `STEP` is 1, picked out of those of windows that begin at every cell. The last block overlaps
+    /// the one before.
     #[inline(always)]
-    fn picked<V: Vectors, const N: usize>(
+    fn segment<V: Vectors, const STEP: usize, const N: usize>(
         &mut self,
         vectors: V,
         rows: &[Place],
@@ -83,46 +84,28 @@ impl<T: Element> Sorted<'_, T> {
         to: usize,
         taps: &mut Taps<T, N>,
     ) {
-        let step = segment.step.offset.unsigned_abs();
-        let cells = (segment.len - 1) * step + 1;
-        for at in (0..cells).step_by(N / step * step) {
-            let at = at.min(cells - N);
-            let results = self.block::<V, 1, N>(vectors, rows, segment, (at, 1), taps);
-            let first = at.div_ceil(step);
-            let picked = results.iter().skip(first * step - at).step_by(step);
+        let every = if const { STEP == 1 } { segment.step.offset.unsigned_abs() } else { 1 };
+        let windows = (segment.len - 1) * every + 1;
+        for at in (0..windows).step_by(N / every * every) {
+            let at = at.min(windows - N);
+            let results = self.block::<V, STEP, N>(vectors, rows, segment, at, taps);
+            let first = at.div_ceil(every);
+            let picked = results.iter().skip(first * every - at).step_by(every);
             self.into[to + first..to + segment.len].iter_mut().zip(picked).for_each(|(into, &y)| *into = y);
         }
     }
 
-    /// A segment of results that begin far apart, or are few.
-    #[inline(always)]
-    fn apart<V: Vectors, const N: usize>(
-        &mut self,
-        vectors: V,
-        rows: &[Place],
-        segment: &Segment,
-        to: usize,
-        taps: &mut Taps<T, N>,
-    ) {
-        for at in (0..segment.len).step_by(N) {
-            let at = at.min(segment.len - N);
-            let step = segment.step.offset.unsigned_abs();
-            let results = self.block::<V, 0, N>(vectors, rows, segment, (at, step), taps);
-            self.into[to + at..to + at + N].copy_from_slice(&results);
-        }
-    }
-
-    /// `N` results: of windows that begin at every cell, from cell `at` on, or `step` cells apart, from result `at` on.
+    /// The results of `N` windows from number `at` on: of those that begin at every cell if `STEP` is 1, else of the segment's.
     #[inline(always)]
     fn block<V: Vectors, const STEP: usize, const N: usize>(
         &self,
         vectors: V,
         rows: &[Place],
         segment: &Segment,
-        (at, step): (usize, usize),
+        at: usize,
         taps: &mut Taps<T, N>,
     ) -> [f64; N] {
-        let way = Place { offset: segment.step.offset.signum() * step as isize, index: 0 };
+        let way = if const { STEP == 1 } { Place { offset: 1, index: 0 } } else { segment.step };
         let base = way.times(at).after(segment.first).after(self.base);
         let mut seen = [<ToOrder<T, false> as Lift>::Watch::default(); N];
         let mut count = 0;

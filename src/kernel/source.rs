@@ -37,7 +37,10 @@ pub(crate) trait Source: Copy {
     const SIDE_BY_SIDE: bool;
 
     /// An element as a work value.
-    fn lift(&self, x: <Self::Lift as Lift>::Element) -> Value<Self>;
+    #[inline(always)]
+    fn lift(&self, x: <Self::Lift as Lift>::Element) -> Value<Self> {
+        Self::Lift::lift(x)
+    }
 
     /// Cells of `N` results, from a place on and so many steps further.
     fn load<V: Vectors, const STEP: usize, const N: usize>(
@@ -82,11 +85,6 @@ impl<L: Lift> Source for Whole<L> {
     const SIDE_BY_SIDE: bool = true;
 
     #[inline(always)]
-    fn lift(&self, x: L::Element) -> L::Value {
-        L::lift(x)
-    }
-
-    #[inline(always)]
     fn load<V: Vectors, const STEP: usize, const N: usize>(
         &self,
         vectors: V,
@@ -127,11 +125,6 @@ impl<L: Lift, P: Position> Source for Matching<L, P> {
     const SIDE_BY_SIDE: bool = false;
 
     #[inline(always)]
-    fn lift(&self, x: L::Element) -> L::Value {
-        L::lift(x)
-    }
-
-    #[inline(always)]
     fn load<V: Vectors, const STEP: usize, const N: usize>(
         &self,
         vectors: V,
@@ -162,7 +155,7 @@ impl<L: Lift, P: Position> Source for Matching<L, P> {
 
 /// A function of cells.
 pub(crate) trait OfCells: Copy {
-    fn of<const N: usize>(self, values: [f64; N]) -> [f64; N];
+    fn of_all<const N: usize>(self, values: [f64; N]) -> [f64; N];
 }
 
 /// A power of each cell.
@@ -174,12 +167,34 @@ pub(crate) struct Power {
     pub floor: Option<f64>,
 }
 
+impl Power {
+    /// What the power is taken of.
+    #[inline(always)]
+    pub fn base(self, x: f64) -> f64 {
+        match self.floor {
+            None => x.abs(),
+            Some(floor) => {
+                if x < floor {
+                    floor
+                } else {
+                    x
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub fn of(self, x: f64) -> f64 {
+        let [power] = self.of_all([x]);
+        power
+    }
+}
+
 impl OfCells for Power {
     #[inline(always)]
-    fn of<const N: usize>(self, mut values: [f64; N]) -> [f64; N] {
-        match self.floor {
-            None => (0..N).for_each(|l| values[l] = values[l].abs()),
-            Some(floor) => (0..N).for_each(|l| values[l] = if values[l] < floor { floor } else { values[l] }),
+    fn of_all<const N: usize>(self, mut values: [f64; N]) -> [f64; N] {
+        for value in &mut values {
+            *value = self.base(*value);
         }
         match self.exponent {
             1 => {}
@@ -196,7 +211,7 @@ pub(crate) struct Less(pub f64);
 
 impl OfCells for Less {
     #[inline(always)]
-    fn of<const N: usize>(self, mut values: [f64; N]) -> [f64; N] {
+    fn of_all<const N: usize>(self, mut values: [f64; N]) -> [f64; N] {
         (0..N).for_each(|l| values[l] -= self.0);
         values
     }
@@ -215,13 +230,13 @@ impl<F: OfCells, L: Lift<Value = f64>> Source for Of<F, L> {
 
     #[inline(always)]
     fn lift(&self, x: L::Element) -> f64 {
-        let [value] = self.of.of([self.cells.lift(x)]);
+        let [value] = self.of.of_all([self.cells.lift(x)]);
         value
     }
 
     #[inline(always)]
     fn load<V: Vectors, const STEP: usize, const N: usize>(&self, vectors: V, place: Place, step: Place) -> [f64; N] {
-        self.of.of(self.cells.load::<V, STEP, N>(vectors, place, step))
+        self.of.of_all(self.cells.load::<V, STEP, N>(vectors, place, step))
     }
 
     #[inline(always)]

@@ -16,10 +16,16 @@ pub(crate) trait Terms: Copy + Send + Sync + 'static {
     fn of(self, x: f64) -> (f64, Self::Second);
 
     /// What is kept of cells seen, as the largest number: from 0 on.
-    fn watch(self, x: f64) -> f64;
+    #[inline(always)]
+    fn watch(self, _: f64) -> f64 {
+        0.0
+    }
 
     /// Whether the sums of cells of which so much was seen are as good as those of each window by itself.
-    fn is_safe(self, seen: f64) -> bool;
+    #[inline(always)]
+    fn is_safe(self, seen: f64) -> bool {
+        seen == 0.0
+    }
 
     /// The statistic of `n` cells, from the sums; [`NOT_GOOD`] where these are not good enough.
     fn lower(self, sum: f64, second: Self::Second, n: f64) -> f64;

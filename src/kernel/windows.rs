@@ -87,9 +87,7 @@ impl<S: Source<Lift: Lift<Value = M::Value>>, M: Monoid> Windows<'_, S, M> {
         for (row, &end) in self.ends.iter().enumerate() {
             let rows = &self.rows[begin..end];
             begin = end;
-            // What is read somewhat later, unless it is further along these rows.
-            let later = end + ahead * rows.len();
-            let later = self.rows.get(later..later + rows.len()).filter(|_| ahead > 0).unwrap_or(&[]);
+            let later = rows_later(self.rows, end, rows.len(), ahead);
             for segment in self.segments.iter().filter(|segment| !few(segment)) {
                 let to = row * self.row + segment.to;
                 let seen = &mut seen[..];
@@ -380,4 +378,11 @@ pub(super) fn rows_ahead<S: Source>(segments: &[Segment], ends: &[usize]) -> usi
         segments.iter().map(|s| s.len.saturating_mul(s.step.offset.unsigned_abs())).fold(0, usize::saturating_add);
     let rows = ends.first().map_or(1, |&rows| rows.max(1));
     AHEAD / cells.saturating_mul(rows * size_of::<<S::Lift as Lift>::Element>()).max(1)
+}
+
+/// The rows that are read somewhat later than so many up to `end`: none if what comes is further along these.
+#[inline(always)]
+pub(super) fn rows_later(rows: &[Place], end: usize, count: usize, ahead: usize) -> &[Place] {
+    let begin = end + ahead * count;
+    rows.get(begin..begin + count).filter(|_| ahead > 0).unwrap_or(&[])
 }

@@ -68,9 +68,11 @@ fn run<T: Element, Y: Element, V: Addend>(
     let plan = solved.plan(x.strides(), [y.strides(); 2], lowering.rule(), None, Order::Any);
     let output = Output::<V, Y> { y: y.raw(), mean: lowering != Lowering::Sum, sums: PhantomData };
     let forward = Forward::<T, V> { x: x.raw(), output: &output };
-    let direct = DirectMean { forward: &forward, y: y.raw() };
-    let goes_directly = const { is_usual::<T, Y>() } && output.mean && plan.is_direct();
-    let job: &dyn Job<Plain = Sum<V>, Exact = Sum<V>> = if goes_directly { &direct } else { &forward };
+    if const { is_usual::<T, Y>() } && output.mean && plan.is_direct() {
+        let direct: &dyn Job<Plain = Sum<V>, Exact = Sum<V>> = &DirectMean { forward: &forward, y: y.raw() };
+        return engine::run(direct, &plan, parallel);
+    }
+    let job: &dyn Job<Plain = Sum<V>, Exact = Sum<V>> = &forward;
     engine::run(job, &plan, parallel)
 }
 
@@ -107,9 +109,6 @@ impl<T: Element, V: Addend, Y: Element> Job for DirectMean<'_, T, V, Y> {
     }
 
     fn direct(&self, level: Level, reading: &Reading<'_>, finishing: &Finishing<'_>) -> Option<bool> {
-        if const { !is_usual::<T, Y>() } {
-            return None;
-        }
         let source = Whole::<ToAddend<T, V>>(self.forward.x);
         Some(level.run(reading.direct::<_, Sum<V>, ToMean<V, Y>>(source, self.y, finishing)))
     }

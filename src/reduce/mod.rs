@@ -7,7 +7,7 @@ mod max;
 mod sum;
 
 pub(crate) use max::{ArgMax, ArgMaxNan, Max, MaxNan};
-pub(crate) use sum::{Addend, Moments, Pair, Sum, Valid};
+pub(crate) use sum::{Addend, Moments, OneByOne, Pair, Sum, Valid};
 
 use crate::element::Position;
 

@@ -237,40 +237,39 @@ impl Monoid for Pair {
     }
 }
 
-/// The sum of the cells that are not NaN, and their number: for cells that are merged into a result one by one. A sum that is NaN
-/// because infinities cancelled stays so, since it is never the later one.
+/// Two sums, of what each cell adds to them: for cells that are merged into a result one by one.
+#[derive(Clone, Copy)]
+pub(crate) struct OneByOne<A>(PhantomData<A>);
+
+/// What a cell adds to two sums.
+pub(crate) trait Adding: Copy + Send + Sync + 'static {
+    fn add(sums: (f64, f64), cell: f64) -> (f64, f64);
+}
+
+/// The sum of the cells that are not NaN, and their number. A sum that is NaN because infinities cancelled stays so.
 #[derive(Clone, Copy)]
 pub(crate) struct Valid;
 
-impl Monoid for Valid {
-    type Value = f64;
-    type Tag = f64;
-    type Watch = ();
-    const IDEMPOTENT: bool = false;
-    const IN_LANES: bool = false;
-
+impl Adding for Valid {
     #[inline(always)]
-    fn identity() -> (f64, f64) {
-        (0.0, 0.0)
-    }
-
-    #[inline(always)]
-    fn start(_: f64) -> (f64, f64) {
-        Self::identity()
-    }
-
-    #[inline(always)]
-    fn merge(earlier: (f64, f64), later: (f64, f64)) -> (f64, f64) {
-        let valid = !later.0.is_nan();
-        (earlier.0 + if valid { later.0 } else { 0.0 }, earlier.1 + if valid { later.1 } else { 0.0 })
+    fn add((sum, count): (f64, f64), cell: f64) -> (f64, f64) {
+        let valid = !cell.is_nan();
+        (sum + if valid { cell } else { 0.0 }, count + if valid { 1.0 } else { 0.0 })
     }
 }
 
-/// The sum of cells and that of their squares: for cells that are merged into a result one by one.
+/// The sum of cells and that of their squares.
 #[derive(Clone, Copy)]
 pub(crate) struct Moments;
 
-impl Monoid for Moments {
+impl Adding for Moments {
+    #[inline(always)]
+    fn add((sum, squares): (f64, f64), cell: f64) -> (f64, f64) {
+        (sum + cell, squares + cell * cell)
+    }
+}
+
+impl<A: Adding> Monoid for OneByOne<A> {
     type Value = f64;
     type Tag = f64;
     type Watch = ();
@@ -289,7 +288,7 @@ impl Monoid for Moments {
 
     #[inline(always)]
     fn merge(earlier: (f64, f64), later: (f64, f64)) -> (f64, f64) {
-        (earlier.0 + later.0, earlier.1 + later.0 * later.0)
+        A::add(earlier, later.0)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::kernel::stage::{Rows, Stage, ToAddend};
 use crate::kernel::terms::{FromTerms, Terms, ToTerms};
 use crate::modes::{Network, Networks, Rank, Statistic};
 use crate::parallel::Parallel;
-use crate::reduce::{Moments, Sum, Valid};
+use crate::reduce::{Moments, OneByOne, Sum, Valid};
 use crate::strided::{Raw, ViewMut};
 
 /// An array of any type, on its way in.
@@ -58,7 +58,9 @@ impl<T: Element> Intake for Raw<T> {
 
     fn valid(&self, level: Level, reading: &Reading<'_>, sums: &mut [f64], counts: &mut [f64]) {
         if const { matches!(T::KIND, Kind::Float) } {
-            level.run(reading.kernel::<Whole<ToAddend<T, f64>>, Valid>(Whole(*self), sums, counts));
+            level.run(reading.kernel::<Whole<ToAddend<T, f64>>, OneByOne<Valid>>(Whole(*self), sums, counts));
+        } else {
+            unreachable!("`has_nan` is false, and cells are staged")
         }
     }
 
@@ -74,13 +76,17 @@ impl<T: Element> Intake for Raw<T> {
         if const { is_narrow::<T>() } {
             let source = Of { cells: Whole::<ToAddend<T, f64>>(*self), of };
             level.run(reading.kernel::<_, Sum<f64>>(source, sums, tags));
+        } else {
+            unreachable!("`is_narrow` is false, and cells are staged")
         }
     }
 
     fn moments(&self, level: Level, reading: &Reading<'_>, shift: f64, sums: &mut [f64], squares: &mut [f64]) {
         if const { is_narrow::<T>() } {
             let source = Of { cells: Whole::<ToAddend<T, f64>>(*self), of: Less(shift) };
-            level.run(reading.kernel::<_, Moments>(source, sums, squares));
+            level.run(reading.kernel::<_, OneByOne<Moments>>(source, sums, squares));
+        } else {
+            unreachable!("`is_narrow` is false, and cells are staged")
         }
     }
 
@@ -174,9 +180,7 @@ impl Folding<'_> {
         engine::run(&job, &plan, parallel)?;
         Ok(!job.failed.into_inner())
     }
-}
 
-impl Folding<'_> {
     /// Writes an order statistic of each window, if windows have few cells.
     fn sorted(&self, rank: Rank, parallel: &Parallel<'_>) -> Result<bool> {
         if self.solved.window_cells() > Network::TAPS {

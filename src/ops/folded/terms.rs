@@ -26,15 +26,6 @@ fn outside_powers<const P: usize>(size: f64) -> f64 {
 }
 
 #[inline(always)]
-fn power<const P: usize>(x: f64) -> f64 {
-    match P {
-        1 => x,
-        2 => x * x,
-        _ => x * x * x,
-    }
-}
-
-#[inline(always)]
 fn root<const P: usize>(x: f64) -> f64 {
     match P {
         1 => x,
@@ -46,23 +37,22 @@ fn root<const P: usize>(x: f64) -> f64 {
 #[derive(Clone, Copy)]
 pub(super) struct Norm<const P: usize>;
 
+impl<const P: usize> Norm<P> {
+    const POWER: Power = Power { exponent: P, floor: None };
+}
+
 impl<const P: usize> Terms for Norm<P> {
     type Second = ();
     type Monoid = Sum<f64>;
 
     #[inline(always)]
     fn of(self, x: f64) -> (f64, ()) {
-        (power::<P>(x.abs()), ())
+        (Self::POWER.of(x), ())
     }
 
     #[inline(always)]
     fn watch(self, x: f64) -> f64 {
         outside_powers::<P>(x.abs())
-    }
-
-    #[inline(always)]
-    fn is_safe(self, seen: f64) -> bool {
-        seen == 0.0
     }
 
     #[inline(always)]
@@ -77,7 +67,7 @@ impl<const P: usize> Straight for Norm<P> {
     }
 
     fn windows(self, intake: &dyn Intake, level: Level, reading: &Reading<'_>, sums: &mut [f64], tags: &mut [()]) {
-        intake.powers(level, reading, Power { exponent: P, floor: None }, sums, tags);
+        intake.powers(level, reading, Self::POWER, sums, tags);
     }
 }
 
@@ -88,8 +78,8 @@ pub(super) struct PowerMean<const P: usize> {
 
 impl<const P: usize> PowerMean<P> {
     #[inline(always)]
-    fn floored(self, x: f64) -> f64 {
-        if x < self.eps { self.eps } else { x }
+    fn power(self) -> Power {
+        Power { exponent: P, floor: Some(self.eps) }
     }
 
     /// Whether the powers of all cells are in range if those of single precision are.
@@ -104,17 +94,12 @@ impl<const P: usize> Terms for PowerMean<P> {
 
     #[inline(always)]
     fn of(self, x: f64) -> (f64, ()) {
-        (power::<P>(self.floored(x)), ())
+        (self.power().of(x), ())
     }
 
     #[inline(always)]
     fn watch(self, x: f64) -> f64 {
-        outside_powers::<P>(self.floored(x))
-    }
-
-    #[inline(always)]
-    fn is_safe(self, seen: f64) -> bool {
-        seen == 0.0
+        outside_powers::<P>(self.power().base(x))
     }
 
     #[inline(always)]
@@ -129,7 +114,7 @@ impl<const P: usize> Straight for PowerMean<P> {
     }
 
     fn windows(self, intake: &dyn Intake, level: Level, reading: &Reading<'_>, sums: &mut [f64], tags: &mut [()]) {
-        intake.powers(level, reading, Power { exponent: P, floor: Some(self.eps) }, sums, tags);
+        intake.powers(level, reading, self.power(), sums, tags);
     }
 }
 
@@ -219,11 +204,6 @@ impl Terms for Expected {
     }
 
     #[inline(always)]
-    fn is_safe(self, seen: f64) -> bool {
-        seen == 0.0
-    }
-
-    #[inline(always)]
     fn lower(self, squares: f64, sum: f64, _: f64) -> f64 {
         if sum == 0.0 { 0.0 } else { squares / sum }
     }
@@ -246,16 +226,6 @@ impl Terms for Variance {
     fn of(self, x: f64) -> (f64, f64) {
         let x = x - self.shift;
         (x, x * x)
-    }
-
-    #[inline(always)]
-    fn watch(self, _: f64) -> f64 {
-        0.0
-    }
-
-    #[inline(always)]
-    fn is_safe(self, _: f64) -> bool {
-        true
     }
 
     /// `n sum x^2 - (sum x)^2`, exact to the rounding of the sums themselves. Where that leaves less than the digits of single
@@ -296,16 +266,6 @@ impl Terms for OfValid {
     #[inline(always)]
     fn of(self, x: f64) -> (f64, f64) {
         if x.is_nan() { (0.0, 0.0) } else { (x, 1.0) }
-    }
-
-    #[inline(always)]
-    fn watch(self, _: f64) -> f64 {
-        0.0
-    }
-
-    #[inline(always)]
-    fn is_safe(self, _: f64) -> bool {
-        true
     }
 
     #[inline(always)]
